@@ -1,0 +1,16 @@
+//! Configuration: host settings, `plugins.toml`, and how a plugin's settings come about. Reads files and a given
+//! environment, nothing else. Every effective value knows where it came from; every problem says file, line, key and fix.
+
+mod edit;
+mod plugins;
+mod problem;
+mod resolve;
+mod settings;
+mod source;
+
+pub use edit::{EditError, content_hash, set_enabled};
+pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};
+pub use problem::Problem;
+pub use resolve::{Decision, Resolved, decide, resolve};
+pub use settings::{Flags, Loaded, Settings, load};
+pub use source::{Environment, Source};

@@ -1,0 +1,81 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn env<const N: usize>(pairs: [(&str, &str); N]) -> Result<Loaded, Vec<Problem>> {
+    load(
+        &Flags {
+            config: None,
+            ..Flags::default()
+        },
+        &Environment::from(pairs),
+    )
+}
+
+#[test]
+fn flags_beat_variables_beat_defaults_and_each_is_named() {
+    let flags = Flags {
+        listen: Some("127.0.0.1:9".to_owned()),
+        ..Flags::default()
+    };
+    let given = Environment::from([
+        ("JACKFIELD_LISTEN", "127.0.0.1:8"),
+        ("JACKFIELD_LIMITS__CONCURRENCY", "7"),
+    ]);
+    let loaded = load(&flags, &given).unwrap();
+    assert_eq!(loaded.settings.listen, "127.0.0.1:9");
+    assert_eq!(loaded.settings.limits.concurrency, 7);
+    assert_eq!(loaded.settings.limits.connections, 10_000);
+    assert_eq!(loaded.sources["listen"], Source::Flag("--listen"));
+    assert_eq!(
+        loaded.sources["limits.concurrency"].to_string(),
+        "environment JACKFIELD_LIMITS__CONCURRENCY"
+    );
+}
+
+#[test]
+fn the_references_names_work() {
+    let loaded = env([
+        ("DB_HOST", "db"),
+        ("DB_USER", "u"),
+        ("DB_PASS", "p@ss"),
+        ("DB_NAME", "n"),
+        ("REDIS_HOST", "r"),
+        ("WEB_HOST", "app.example"),
+        ("PERMITTED_CORS_ORIGINS", "https://a.example, https://b.example"),
+    ])
+    .unwrap();
+    assert_eq!(loaded.settings.database(), "postgres://u:p%40ss@db:5432/n");
+    assert_eq!(loaded.settings.redis_url.as_deref(), Some("redis://r:6379/0"));
+    assert_eq!(loaded.settings.origins(), ["https://a.example", "https://b.example"]);
+    assert_eq!(loaded.settings.public_url.unwrap().as_str(), "https://app.example/");
+}
+
+#[test]
+fn unknown_variables_are_errors_with_a_suggestion_and_kubernetes_is_ignored() {
+    let problems = env([("JACKFIELD_LIMITS__CONCURENCY", "1")]).unwrap_err();
+    assert_eq!(problems[0].suggestion.as_deref(), Some("JACKFIELD_LIMITS__CONCURRENCY"));
+    env([
+        ("JACKFIELD_PORT", "tcp://10.0.0.1:80"),
+        ("JACKFIELD_SERVICE_HOST", "10.0.0.1"),
+    ])
+    .unwrap();
+}
+
+#[test]
+fn wrong_types_and_weak_keys_are_named_and_secrets_never_shown() {
+    let problems = env([("JACKFIELD_LIMITS__IDLE", "soon")]).unwrap_err();
+    assert_eq!(
+        (problems[0].key.as_str(), problems[0].file.as_str()),
+        ("limits.idle", "environment JACKFIELD_LIMITS__IDLE")
+    );
+    let problems = env([("JACKFIELD_OPERATOR_KEY", "canary-short")]).unwrap_err();
+    assert!(problems[0].what.contains("12 characters"));
+    assert!(!format!("{problems:?}").contains("canary"));
+    let loaded = env([
+        ("JACKFIELD_OPERATOR_KEY", "canary-canary-canary-canary-canary"),
+        ("DB_HOST", "h"),
+        ("DB_PASS", "canary"),
+    ]);
+    assert!(!format!("{:?}", loaded.unwrap().rows()).contains("canary"));
+}

@@ -1,0 +1,45 @@
+//! Security headers; what a handler has set stays.
+
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, header};
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct SecurityHeaders {
+    /// `Content-Security-Policy` of HTML answers.
+    pub csp: String,
+    /// Whether people come over HTTPS: adds HSTS.
+    pub https: bool,
+}
+
+impl Default for SecurityHeaders {
+    fn default() -> Self {
+        Self {
+            csp: "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
+                .to_owned(),
+            https: false,
+        }
+    }
+}
+
+pub(crate) fn add(settings: &SecurityHeaders, response: &mut Response) {
+    let html = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("text/html"));
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().entry(name).or_insert(value);
+        }
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "SAMEORIGIN");
+    set(header::REFERRER_POLICY, "strict-origin-when-cross-origin");
+    if html {
+        set(header::CONTENT_SECURITY_POLICY, &settings.csp);
+    }
+    if settings.https {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+    }
+}

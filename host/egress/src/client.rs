@@ -1,0 +1,318 @@
+//! The client behind `host.http()`.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use jackfield_sdk::{
+    http_client::{HttpService, IncomingResponse, OutgoingRequest},
+    service::{BoxFuture, ServiceError},
+};
+use metrics::counter;
+use reqwest::{
+    Certificate, Client, NoProxy, Proxy,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect::Policy,
+};
+use url::{Host, Url};
+
+use crate::{address::is_public, grant::Grant};
+
+/// Ports that `http:*` may use.
+const PUBLIC_PORTS: [u16; 3] = [80, 443, 8443];
+
+/// How names become addresses; tests bring their own.
+pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// The deployment's settings.
+#[derive(Clone)]
+pub struct EgressSettings {
+    /// Proxy for every call.
+    pub proxy: Option<Url>,
+    /// Hosts that are reached without it.
+    pub no_proxy: Vec<String>,
+    /// More certificate authorities, PEM.
+    pub extra_ca: Option<Vec<u8>>,
+    /// Addresses that every plugin with `http:*` may reach.
+    pub allow: Vec<Url>,
+    /// Longest call, whatever a plugin asks for.
+    pub max_timeout: Duration,
+    /// Resolver; the system's when none.
+    pub lookup: Option<Lookup>,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self {
+            proxy: None,
+            no_proxy: Vec::new(),
+            extra_ca: None,
+            allow: Vec::new(),
+            max_timeout: Duration::from_secs(120),
+            lookup: None,
+        }
+    }
+}
+
+/// Why the client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The PEM file is not one.
+    #[error("the extra CA file holds no PEM certificate: {0}; see egress.extra_ca_file")]
+    Ca(reqwest::Error),
+    /// The proxy's address is none.
+    #[error("the proxy cannot be used: {0}; see egress.proxy")]
+    Proxy(reqwest::Error),
+    /// The TLS library failed.
+    #[error("the HTTP client cannot be made: {0}")]
+    Client(reqwest::Error),
+}
+
+/// Two pools: one that may connect to what an operator granted, one that only ever connects to public addresses.
+#[derive(Clone)]
+pub struct Egress {
+    granted: Client,
+    public: Client,
+    allow: Vec<Grant>,
+    max_timeout: Duration,
+}
+
+impl Egress {
+    /// Makes both pools.
+    pub fn new(settings: &EgressSettings) -> Result<Self, EgressError> {
+        let lookup = settings
+            .lookup
+            .clone()
+            .unwrap_or_else(|| Arc::new(|name| Box::pin(system_lookup(name))));
+        Ok(Self {
+            granted: client(
+                settings,
+                Resolver {
+                    lookup: Arc::clone(&lookup),
+                    public_only: false,
+                },
+            )?,
+            public: client(
+                settings,
+                Resolver {
+                    lookup,
+                    public_only: true,
+                },
+            )?,
+            allow: settings.allow.iter().filter_map(Grant::of).collect(),
+            max_timeout: settings.max_timeout,
+        })
+    }
+
+    /// The client of one plugin: its operator's `egress` values, and whether it holds `http:*`.
+    pub fn for_plugin(&self, plugin: &str, egress: &[Url], public: bool) -> Guarded {
+        Guarded {
+            egress: self.clone(),
+            plugin: plugin.to_owned(),
+            grants: egress.iter().filter_map(Grant::of).collect(),
+            public,
+        }
+    }
+}
+
+fn client(settings: &EgressSettings, resolver: Resolver) -> Result<Client, EgressError> {
+    let mut builder = Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .dns_resolver(Arc::new(resolver))
+        .user_agent(concat!("jackfield/", env!("CARGO_PKG_VERSION")))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .connect_timeout(Duration::from_secs(10));
+    if let Some(proxy) = &settings.proxy {
+        let except = NoProxy::from_string(&settings.no_proxy.join(","));
+        builder = builder.proxy(Proxy::all(proxy.clone()).map_err(EgressError::Proxy)?.no_proxy(except));
+    }
+    if let Some(pem) = &settings.extra_ca {
+        for certificate in Certificate::from_pem_bundle(pem).map_err(EgressError::Ca)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    let broken = if settings.extra_ca.is_some() {
+        EgressError::Ca
+    } else {
+        EgressError::Client
+    };
+    builder.build().map_err(broken)
+}
+
+async fn system_lookup(name: String) -> std::io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+}
+
+struct Resolver {
+    lookup: Lookup,
+    public_only: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (looked_up, public_only) = ((self.lookup)(name.as_str().to_owned()), self.public_only);
+        Box::pin(async move {
+            let mut found = looked_up.await?;
+            if public_only {
+                found.retain(|address| is_public(address.ip()));
+                if found.is_empty() {
+                    return Err("the name has no public address".into());
+                }
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The guarded client of one plugin.
+pub struct Guarded {
+    egress: Egress,
+    plugin: String,
+    grants: Vec<Grant>,
+    public: bool,
+}
+
+impl Guarded {
+    /// The pool that may carry a request to `url`.
+    fn admit(&self, url: &Url) -> Result<&Client, ServiceError> {
+        let denied = || ServiceError::Denied {
+            plugin: self.plugin.clone(),
+            capability: format!("http:{}", url.host_str().unwrap_or_default()),
+        };
+        let wanted = Grant::of(url)
+            .ok_or_else(|| ServiceError::invalid(format!("`{}:` is not http or https with a host", url.scheme())))?;
+        if self.grants.contains(&wanted) {
+            return Ok(&self.egress.granted);
+        }
+        if !self.public {
+            return Err(denied());
+        }
+        if self.egress.allow.contains(&wanted) {
+            return Ok(&self.egress.granted);
+        }
+        let literal_private = match url.host() {
+            Some(Host::Ipv4(address)) => !is_public(address.into()),
+            Some(Host::Ipv6(address)) => !is_public(address.into()),
+            _ => false,
+        };
+        if literal_private || !PUBLIC_PORTS.contains(&url.port_or_known_default().unwrap_or(0)) {
+            return Err(denied());
+        }
+        Ok(&self.egress.public)
+    }
+
+    async fn follow(&self, request: OutgoingRequest) -> Result<IncomingResponse, ServiceError> {
+        let mut method: Method = request
+            .method
+            .parse()
+            .map_err(|_| ServiceError::invalid(format!("`{}` is no method", request.method)))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            let name = HeaderName::try_from(name).map_err(|_| ServiceError::invalid("a header's name is not HTTP"))?;
+            let value =
+                HeaderValue::from_bytes(value).map_err(|_| ServiceError::invalid("a header's value is not HTTP"))?;
+            headers.append(name, value);
+        }
+        let (mut url, mut body) = (request.url, request.body);
+        let mut hops = 0;
+        loop {
+            let client = self.admit(&url)?;
+            let sent = client
+                .request(method.clone(), url.clone())
+                .headers(headers.clone())
+                .body(body.clone());
+            let response = sent.send().await.map_err(|error| failed(&error))?;
+            let next = (hops < request.redirects).then(|| redirect(&response, &url)).flatten();
+            let Some(next) = next else {
+                return read(response, url, request.max_bytes).await;
+            };
+            if url.scheme() == "https" && next.scheme() == "http" {
+                return Err(ServiceError::invalid("a redirect from https to http is not followed"));
+            }
+            if Grant::of(&next) != Grant::of(&url) {
+                for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
+                    headers.remove(secret);
+                }
+            }
+            if matches!(response.status().as_u16(), 301..=303) && method != Method::HEAD {
+                (method, body) = (Method::GET, Bytes::new());
+                headers.remove(header::CONTENT_TYPE);
+            }
+            url = next;
+            hops += 1;
+        }
+    }
+}
+
+#[async_trait]
+impl HttpService for Guarded {
+    async fn send(&self, request: OutgoingRequest) -> Result<IncomingResponse, ServiceError> {
+        let time = Duration::from_millis(request.timeout_ms).min(self.egress.max_timeout);
+        let answer = tokio::time::timeout(time, self.follow(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(ServiceError::unavailable(format!(
+                    "no answer within {:.1} s",
+                    time.as_secs_f64()
+                )))
+            });
+        let result = match &answer {
+            Ok(_) => "ok",
+            Err(ServiceError::Denied { .. }) => "refused",
+            Err(_) => "error",
+        };
+        counter!("jackfield_egress_requests_total", "plugin" => self.plugin.clone(), "result" => result).increment(1);
+        answer
+    }
+}
+
+fn redirect(response: &reqwest::Response, from: &Url) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    from.join(response.headers().get(header::LOCATION)?.to_str().ok()?).ok()
+}
+
+async fn read(mut response: reqwest::Response, url: Url, max_bytes: u64) -> Result<IncomingResponse, ServiceError> {
+    let status = response.status().as_u16();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), Bytes::copy_from_slice(value.as_bytes())))
+        .collect();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+        if (body.len() + chunk.len()) as u64 > max_bytes {
+            return Err(ServiceError::invalid(format!(
+                "the answer has more than {max_bytes} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(IncomingResponse {
+        status,
+        url,
+        headers,
+        body: body.freeze(),
+    })
+}
+
+/// The innermost cause, without the address: it may hold secrets.
+fn failed(error: &reqwest::Error) -> ServiceError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the call broke off"
+    };
+    ServiceError::unavailable(format!("{what}: {cause}"))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,14 @@
+//! Outgoing HTTP of plugins: deny by default.
+//!
+//! An operator's value in an `egress` field grants exactly its scheme, host and port to that plugin, private addresses
+//! included. The capability `http:*` grants public addresses on the usual ports: the resolver that connects drops every
+//! other address, so a name that changes its answer between check and connection gains nothing. With a proxy the proxy
+//! resolves names; then only literal addresses can be checked here.
+
+mod address;
+mod client;
+mod grant;
+
+pub use address::is_public;
+pub use client::{Egress, EgressError, EgressSettings, Guarded, Lookup};
+pub use grant::Grant;

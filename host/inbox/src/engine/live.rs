@@ -1,0 +1,197 @@
+//! Runs in flight on this replica, and the [`RunService`] they write through.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jackfield_sdk::{
+    run::{Fence, Memo, MemoState, RunService, Wait},
+    service::ServiceError,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Core;
+use crate::{
+    model::{Write, WriteError, Written},
+    store::StoreResult,
+};
+
+/// Most steps of one job.
+const MAX_STEPS: usize = 1_000;
+/// Most bytes of memos of one job.
+const MAX_MEMO_BYTES: usize = 1 << 20;
+/// Between two tries of a commit while the store is away.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+/// One run in flight.
+#[derive(Clone)]
+pub(super) struct LiveRun {
+    pub(super) token: i64,
+    pub(super) tenant: String,
+    pub(super) plugin: Arc<str>,
+    /// The lease is lost or the job was cancelled.
+    pub(super) lost: CancellationToken,
+    /// The job is parked; its handler is to be dropped.
+    pub(super) parked: CancellationToken,
+    steps: usize,
+    bytes: usize,
+}
+
+/// Every run in flight on this replica.
+#[derive(Default)]
+pub(super) struct Live(Mutex<HashMap<Uuid, LiveRun>>);
+
+impl Live {
+    pub(super) fn begin(&self, fence: Fence, plugin: Arc<str>, tenant: &str, memos: &[Memo]) -> LiveRun {
+        let run = LiveRun {
+            token: fence.token,
+            tenant: tenant.to_owned(),
+            plugin,
+            lost: CancellationToken::new(),
+            parked: CancellationToken::new(),
+            steps: memos.len(),
+            bytes: memos.iter().map(memo_bytes).sum(),
+        };
+        self.lock().insert(fence.job, run.clone());
+        run
+    }
+
+    pub(super) fn end(&self, fence: Fence) {
+        let mut runs = self.lock();
+        if runs.get(&fence.job).is_some_and(|run| run.token == fence.token) {
+            runs.remove(&fence.job);
+        }
+    }
+
+    pub(super) fn get(&self, fence: Fence) -> Option<LiveRun> {
+        self.lock()
+            .get(&fence.job)
+            .filter(|run| run.token == fence.token)
+            .cloned()
+    }
+
+    pub(super) fn by_id(&self, id: Uuid) -> Option<LiveRun> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub(super) fn fences(&self) -> Vec<Fence> {
+        self.lock()
+            .iter()
+            .map(|(job, run)| Fence {
+                job: *job,
+                token: run.token,
+            })
+            .collect()
+    }
+
+    /// Tenants of `plugin` that have `limit` runs in flight.
+    pub(super) fn busy_tenants(&self, plugin: &str, limit: usize) -> Vec<String> {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for run in self
+            .lock()
+            .values()
+            .filter(|run| *run.plugin == *plugin && !run.tenant.is_empty())
+        {
+            *counts.entry(run.tenant.clone()).or_default() += 1;
+        }
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count >= limit)
+            .map(|(tenant, _)| tenant)
+            .collect()
+    }
+
+    /// Counts a memo against the limits.
+    fn admit(&self, fence: Fence, memo: &Memo) -> Result<(), ServiceError> {
+        let mut runs = self.lock();
+        let Some(run) = runs.get_mut(&fence.job).filter(|run| run.token == fence.token) else {
+            return Err(ServiceError::Fenced);
+        };
+        run.steps += 1;
+        run.bytes += memo_bytes(memo);
+        if run.steps > MAX_STEPS {
+            return Err(ServiceError::invalid(format!(
+                "the job has more than {MAX_STEPS} steps; split it into jobs"
+            )));
+        }
+        if run.bytes > MAX_MEMO_BYTES {
+            return Err(ServiceError::invalid(format!(
+                "the job keeps more than {MAX_MEMO_BYTES} bytes of step results; keep references instead"
+            )));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, LiveRun>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn memo_bytes(memo: &Memo) -> usize {
+    match &memo.state {
+        MemoState::Done { result } => result.len(),
+        MemoState::Signalled { value } => value.len(),
+        _ => 0,
+    }
+}
+
+/// [`RunService`] over the engine.
+pub(super) struct Runs(pub(super) Arc<Core>);
+
+impl Runs {
+    /// Commits, waiting for a store that is away: an effect that happened must not lose its memo while the lease may hold.
+    async fn commit(&self, fence: Fence, write: Write) -> Result<Written, ServiceError> {
+        let run = self.0.live.get(fence).ok_or(ServiceError::Fenced)?;
+        loop {
+            let answer: StoreResult<Result<Written, WriteError>> = self.0.writer.submit(write.clone()).await;
+            match answer {
+                Ok(Ok(written)) => return Ok(written),
+                Ok(Err(WriteError::Fenced)) => {
+                    run.lost.cancel();
+                    return Err(ServiceError::Fenced);
+                }
+                Err(error) => {
+                    tracing::warn!(job = %fence.job, %error, "a step waits for the store");
+                    tokio::select! {
+                        () = run.lost.cancelled() => return Err(ServiceError::Fenced),
+                        () = self.0.stop.cancelled() => return Err(ServiceError::Fenced),
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl RunService for Runs {
+    async fn commit(&self, fence: Fence, memo: Memo) -> Result<(), ServiceError> {
+        self.0.live.admit(fence, &memo)?;
+        Runs::commit(self, fence, Write::Memo(fence, memo)).await.map(|_| ())
+    }
+
+    async fn park(&self, fence: Fence, wait: Wait) -> Result<Option<Memo>, ServiceError> {
+        let run = self.0.live.get(fence).ok_or(ServiceError::Fenced)?;
+        match Runs::commit(self, fence, Write::Park(fence, wait)).await? {
+            Written::Over(memo) => Ok(Some(memo)),
+            Written::Ok => {
+                run.parked.cancel();
+                Ok(None)
+            }
+        }
+    }
+
+    async fn cancelled(&self, fence: Fence) -> Result<(), ServiceError> {
+        match self.0.live.get(fence) {
+            Some(run) => {
+                run.lost.cancelled().await;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

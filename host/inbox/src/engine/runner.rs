@@ -1,0 +1,117 @@
+//! A plugin generation as the engine sees it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jackfield_sdk::{
+    descriptor::{Descriptor, ScheduleDescriptor},
+    instance::Instance,
+    webhook::Retry,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// One active generation of a plugin. Jobs in flight keep it alive.
+pub struct Runner {
+    /// Plugin id.
+    pub plugin: Arc<str>,
+    /// Generation number.
+    pub generation: u64,
+    /// The running plugin.
+    pub instance: Arc<dyn Instance>,
+    /// Policies by handler name, aliases included.
+    pub policies: HashMap<String, Policy>,
+    /// Declared schedules.
+    pub schedules: Vec<ScheduleDescriptor>,
+    /// Jobs at once.
+    pub concurrency: u32,
+    /// Free places for jobs.
+    pub slots: Arc<Semaphore>,
+    /// Jobs at once per tenant.
+    pub tenant_limit: usize,
+    /// Cancelled at the drain deadline: handlers are dropped, their leases released.
+    pub retired: CancellationToken,
+}
+
+/// How one handler is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Retry schedule.
+    pub retry: Retry,
+    /// Longest run in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether it has an `on_dead` handler.
+    pub on_dead: bool,
+}
+
+impl Runner {
+    /// A generation with the policies its descriptor declares.
+    pub fn new(
+        plugin: &str,
+        generation: u64,
+        instance: Arc<dyn Instance>,
+        descriptor: &Descriptor,
+        concurrency: u32,
+        tenant_limit: usize,
+    ) -> Self {
+        let hooks = descriptor.webhooks.iter().map(|hook| {
+            let policy = Policy {
+                retry: hook.retry,
+                timeout_ms: hook.timeout_ms,
+                on_dead: hook.on_dead,
+            };
+            (&hook.name, &hook.aliases, policy)
+        });
+        let schedules = descriptor.schedules.iter().map(|schedule| &schedule.job);
+        let jobs = descriptor.jobs.iter().chain(schedules).map(|job| {
+            let policy = Policy {
+                retry: job.retry,
+                timeout_ms: job.timeout_ms,
+                on_dead: job.on_dead,
+            };
+            (&job.name, &job.aliases, policy)
+        });
+        let mut policies = HashMap::new();
+        for (name, aliases, policy) in hooks.chain(jobs) {
+            for name in std::iter::once(name).chain(aliases) {
+                policies.insert(name.clone(), policy);
+            }
+        }
+        Self {
+            plugin: plugin.into(),
+            generation,
+            instance,
+            policies,
+            schedules: descriptor.schedules.clone(),
+            concurrency,
+            slots: Arc::new(Semaphore::new(concurrency as usize)),
+            tenant_limit,
+            retired: CancellationToken::new(),
+        }
+    }
+}
+
+/// How an attempt went, for whoever decides about quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// It succeeded, or parked.
+    Ok,
+    /// The handler returned an error.
+    Failed,
+    /// The handler panicked.
+    Panicked,
+    /// The handler missed its deadline.
+    TimedOut,
+}
+
+/// Told about every attempt.
+pub trait Observer: Send + Sync {
+    /// An attempt of `plugin`'s `generation` ended.
+    fn attempt(&self, plugin: &str, generation: u64, kind: AttemptKind);
+}
+
+/// Listens to nothing.
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn attempt(&self, _: &str, _: u64, _: AttemptKind) {}
+}

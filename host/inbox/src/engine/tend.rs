@@ -1,0 +1,186 @@
+//! What is kept up in the background: leases, schedules, replays, retention, gauges.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use metrics::gauge;
+use uuid::Uuid;
+
+use super::Core;
+use crate::{
+    model::{DedupKey, NewWork, State, WorkKind},
+    store::StoreResult,
+};
+
+/// Deliveries that one replay commit looks at.
+const REPLAY_CHUNK: u32 = 200;
+/// Deliveries that one retention commit removes.
+const PURGE_CHUNK: u32 = 500;
+
+/// Heartbeats our runs and takes back the jobs of dead workers.
+pub(super) async fn keep_leases(core: Arc<Core>) {
+    let lease_ms = u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX);
+    while pause(&core, core.settings.heartbeat).await {
+        let fences = core.live.fences();
+        if !fences.is_empty() {
+            match core.store.heartbeat(&fences, lease_ms).await {
+                Ok(lost) => {
+                    for fence in lost {
+                        if let Some(run) = core.live.get(fence) {
+                            tracing::warn!(job = %fence.job, "lease lost; the run is dropped");
+                            run.lost.cancel();
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot renew leases"),
+            }
+        }
+        match core.store.reclaim().await {
+            Ok(0) => {}
+            Ok(jobs) => {
+                tracing::warn!(jobs, "took back jobs whose worker is gone");
+                core.wake.notify_one();
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for lost leases"),
+        }
+    }
+}
+
+/// Fires schedules.
+pub(super) async fn keep_time(core: Arc<Core>) {
+    while pause(&core, Duration::from_secs(1)).await {
+        if let Err(error) = fire_schedules(&core).await {
+            tracing::warn!(%error, "cannot fire schedules");
+        }
+    }
+}
+
+/// Stores a job for the current slot of every schedule: once over all replicas by its dedup key; missed slots are gone.
+pub(super) async fn fire_schedules(core: &Arc<Core>) -> StoreResult<()> {
+    let runners = core.runners.load_full();
+    if runners.values().all(|runner| runner.schedules.is_empty()) {
+        return Ok(());
+    }
+    let now = core.store.now_ms().await?;
+    for runner in runners.values() {
+        for schedule in &runner.schedules {
+            let every = i64::try_from(schedule.every_ms).unwrap_or(i64::MAX).max(1);
+            let slot = now - now.rem_euclid(every);
+            let name = (runner.plugin.to_string(), schedule.job.name.clone());
+            let known = core
+                .fired
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .get(&name)
+                .copied();
+            if known == Some(slot) {
+                continue;
+            }
+            let slot_text = crate::when::text(slot);
+            core.accepts
+                .submit(NewWork {
+                    id: Uuid::now_v7(),
+                    kind: WorkKind::Schedule,
+                    plugin: name.0.clone(),
+                    handler: name.1.clone(),
+                    tenant: String::new(),
+                    dedup: DedupKey::of(&name.0, &format!("schedule:{}", name.1), "", &slot_text),
+                    delivery_id: slot_text,
+                    event: name.1.clone(),
+                    lane: Some(format!("schedule:{}", name.1)),
+                    headers: Vec::new(),
+                    body: Bytes::new(),
+                    delay_ms: 0,
+                    held: None,
+                    death: None,
+                })
+                .await?;
+            core.tell(name.0.clone());
+            core.fired
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(name, slot);
+        }
+    }
+    Ok(())
+}
+
+/// Works through open replays, so many deliveries a second, also those a dead replica left.
+pub(super) async fn keep_replaying(core: Arc<Core>) {
+    let rate = core.settings.replay_per_second.max(REPLAY_CHUNK);
+    let between = Duration::from_secs_f64(f64::from(REPLAY_CHUNK) / f64::from(rate));
+    while pause(&core, between.max(Duration::from_millis(200))).await {
+        let open = match core.store.replays_open().await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for replays");
+                continue;
+            }
+        };
+        for replay in open {
+            match core.store.replay_step(replay.id, REPLAY_CHUNK).await {
+                Ok(Some(now)) if now.finished => {
+                    tracing::info!(replay = %now.id, armed = now.armed, skipped = now.skipped, "replay finished");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, replay = %replay.id, "a replay waits for the store"),
+            }
+        }
+    }
+}
+
+/// Retention and gauges.
+pub(super) async fn keep_house(core: Arc<Core>) {
+    let mut rounds = 0_u32;
+    let mut shown: HashSet<(String, State)> = HashSet::new();
+    while pause(&core, Duration::from_secs(5)).await {
+        if let Err(error) = show_counts(&core, &mut shown).await {
+            tracing::debug!(%error, "cannot count jobs");
+        }
+        rounds += 1;
+        if rounds % 12 == 0 {
+            if let Err(error) = purge(&core).await {
+                tracing::warn!(%error, "cannot remove old deliveries");
+            }
+        }
+    }
+}
+
+async fn show_counts(core: &Core, shown: &mut HashSet<(String, State)>) -> StoreResult<()> {
+    let counts = core.store.counts().await?;
+    let now: HashSet<(String, State)> = counts.iter().map(|count| (count.plugin.clone(), count.state)).collect();
+    for (plugin, state) in shown.difference(&now) {
+        gauge!("jackfield_jobs", "plugin" => plugin.clone(), "state" => state.as_str()).set(0.0);
+        gauge!("jackfield_job_oldest_age_seconds", "plugin" => plugin.clone()).set(0.0);
+    }
+    for count in &counts {
+        gauge!("jackfield_jobs", "plugin" => count.plugin.clone(), "state" => count.state.as_str())
+            .set(count.jobs as f64);
+        if count.state == State::Pending {
+            gauge!("jackfield_job_oldest_age_seconds", "plugin" => count.plugin.clone())
+                .set(count.oldest_ms as f64 / 1000.0);
+        }
+    }
+    *shown = now;
+    Ok(())
+}
+
+async fn purge(core: &Core) -> StoreResult<()> {
+    let kept = i64::try_from(core.settings.retention.as_millis()).unwrap_or(i64::MAX);
+    let before = core.store.now_ms().await? - kept;
+    while core.store.purge(before, PURGE_CHUNK).await? == u64::from(PURGE_CHUNK) {
+        if !pause(core, Duration::from_millis(50)).await {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits; false when the engine ends.
+async fn pause(core: &Core, time: Duration) -> bool {
+    tokio::select! {
+        () = core.drain.cancelled() => false,
+        () = core.stop.cancelled() => false,
+        () = tokio::time::sleep(time) => true,
+    }
+}

@@ -1,0 +1,129 @@
+//! What the engine asks of a store. No SQL here; three stores keep the same contract (`contract`).
+//!
+//! Assumptions every implementation keeps:
+//! - each call is one transaction: all of it is durable when it returns `Ok`, none of it when it returns `Err`;
+//! - times are by the store's clock, the same for all replicas;
+//! - a job's token grows with every claim, so a write with an old token changes nothing;
+//! - at most one job of a lane is running (`lane_lease`), heads go first (see [`Store::claim`]).
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jackfield_sdk::run::Fence;
+use uuid::Uuid;
+
+use crate::model::{
+    Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, State, Stored, Summary, Write, WriteError, Written,
+};
+
+/// The store cannot do it now. Nothing of the call was done, or a commit's fate is unknown: callers answer 503.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the store cannot be reached: {0}")]
+pub struct StoreError(pub String);
+
+/// The result of a store call.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What one claim may take.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Plugin whose jobs are claimed.
+    pub plugin: String,
+    /// At most so many.
+    pub limit: u32,
+    /// Lease length in milliseconds.
+    pub lease_ms: u64,
+    /// Tenants whose own limit is reached.
+    pub except_tenants: Vec<String>,
+}
+
+/// A durable inbox.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores work, each with its dedup key and job, in one commit. Answers in the order given. The same key twice in one
+    /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`); otherwise it is a duplicate.
+    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>>;
+
+    /// Claims due heads of one plugin: pending with `run_at` passed, or waiting whose signal came or deadline passed.
+    /// A job of a lane is a head when no job of the lane runs and no earlier pending one is in the way. An earlier
+    /// pending job is in the way unless it has failed and [`LANE_BLOCK_MS`](crate::model::LANE_BLOCK_MS) passed since
+    /// its first failure (then it is marked as overtaken), or was delayed at birth. Waiting and held jobs are not in the way.
+    /// Increments token and attempts; a wait that is over becomes a memo (`Signalled` with the first signal after its cursor,
+    /// else `TimedOut`); `maybe_done` is given as it was and set for the next claim.
+    async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>>;
+
+    /// Plugins that have something due.
+    async fn due(&self) -> StoreResult<Vec<String>>;
+
+    /// Applies writes in one commit. A `Park` deletes the lane lease, keeps the absolute deadline and clears `maybe_done`.
+    /// An `End` releases the lane in the same commit, records the attempt (not for `Released`, `Held`) and, when ended,
+    /// removes the job and writes state, outcome and times to the delivery. `Retry` sets run_at. Preempted ends do not
+    /// count: attempts goes back by one.
+    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>>;
+
+    /// Extends leases; gives the ones that are lost.
+    async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>>;
+
+    /// Puts running jobs whose lease has passed back to pending and frees their lanes; gives how many.
+    async fn reclaim(&self) -> StoreResult<u64>;
+
+    /// Stores a signal and makes those who wait for it due; gives its sequence number within the topic.
+    async fn signal(&self, plugin: &str, topic: &str, value: Bytes) -> StoreResult<i64>;
+
+    /// The topic's newest sequence number, 0 when there is none.
+    async fn cursor(&self, plugin: &str, topic: &str) -> StoreResult<i64>;
+
+    /// Ends work that has not ended as `cancelled`; a running one is fenced. Tells whether it did.
+    async fn cancel(&self, id: Uuid, reason: &str) -> StoreResult<bool>;
+
+    /// Pending work of a plugin becomes `held` for `reason`; gives how many.
+    async fn hold(&self, plugin: &str, reason: &str) -> StoreResult<u64>;
+
+    /// Held work of a plugin becomes pending; gives how many.
+    async fn unhold(&self, plugin: &str) -> StoreResult<u64>;
+
+    /// Newest first; at most `limit`; `before` is the last id of the page before.
+    async fn list(&self, filter: &Filter, before: Option<Uuid>, limit: u32) -> StoreResult<Vec<Summary>>;
+
+    /// Everything about one.
+    async fn show(&self, id: Uuid) -> StoreResult<Option<Detail>>;
+
+    /// How many match.
+    async fn count(&self, filter: &Filter) -> StoreResult<u64>;
+
+    /// Begins a durable replay of what matches now and is stored before now.
+    async fn replay_begin(&self, filter: &Filter, mode: ReplayMode) -> StoreResult<Replay>;
+
+    /// Looks at the next `chunk` deliveries of a replay, oldest first, and arms those that `mode` arms, in one commit
+    /// with the replay's progress. Work that has not ended is skipped.
+    async fn replay_step(&self, id: Uuid, chunk: u32) -> StoreResult<Option<Replay>>;
+
+    /// One replay.
+    async fn replay_get(&self, id: Uuid) -> StoreResult<Option<Replay>>;
+
+    /// Replays that have not finished.
+    async fn replays_open(&self) -> StoreResult<Vec<Replay>>;
+
+    /// Deletes at most `limit` ended deliveries stored before `before_ms` with all that belongs to them, and as many old
+    /// dedup keys and signals; gives how many deliveries.
+    async fn purge(&self, before_ms: i64, limit: u32) -> StoreResult<u64>;
+
+    /// Live work by plugin and state.
+    async fn counts(&self) -> StoreResult<Vec<Count>>;
+
+    /// Small values the host keeps for all replicas (pauses, quarantines, descriptors), by prefix.
+    async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, Bytes)>>;
+
+    /// Sets or removes one.
+    async fn set_value(&self, key: &str, value: Option<Bytes>) -> StoreResult<()>;
+
+    /// The store's clock.
+    async fn now_ms(&self) -> StoreResult<i64>;
+}
+
+/// Which states a replay mode arms.
+pub const fn arms(mode: ReplayMode, state: State) -> bool {
+    match mode {
+        ReplayMode::Resume => matches!(state, State::Dead | State::Cancelled),
+        ReplayMode::FromStart | ReplayMode::Again => state.ended(),
+    }
+}

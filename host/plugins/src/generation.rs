@@ -1,0 +1,136 @@
+//! One running instance of a plugin, from `create` to `retire`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jackfield_inbox::engine::Runner;
+use jackfield_sdk::{
+    descriptor::Descriptor,
+    host::{Host, Services},
+    instance::Instance,
+    manifest::Builtin,
+};
+use tokio::sync::watch;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use crate::wanted::Wanted;
+
+/// Longest `create` (contract, rule 2).
+const CREATE: Duration = Duration::from_secs(10);
+/// Longest drain of a replaced generation.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+/// A running instance. Requests in flight hold a token of it.
+pub struct Generation {
+    /// What the inbox runs jobs on.
+    pub(crate) runner: Arc<Runner>,
+    /// The configuration it works with.
+    pub(crate) wanted: Wanted,
+    retired: watch::Sender<bool>,
+    in_flight: TaskTracker,
+    draining: AtomicBool,
+}
+
+/// How many jobs a plugin, and one of its tenants, may run at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Concurrency {
+    /// Jobs of a plugin.
+    pub jobs: u32,
+    /// Jobs of a tenant.
+    pub tenant_jobs: usize,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self {
+            jobs: 64,
+            tenant_jobs: 32,
+        }
+    }
+}
+
+impl Generation {
+    /// Validates and creates.
+    pub(crate) async fn create(
+        builtin: &Builtin,
+        descriptor: &Descriptor,
+        number: u64,
+        wanted: Wanted,
+        services: Arc<dyn Services>,
+        concurrency: Concurrency,
+    ) -> Result<Arc<Self>, String> {
+        (builtin.validate)(wanted.config.clone())?;
+        let (retired, watch) = watch::channel(false);
+        let creating = tokio::spawn((builtin.create)(wanted.config.clone(), Host::new(services, watch)));
+        let abort = creating.abort_handle();
+        let instance = match tokio::time::timeout(CREATE, creating).await {
+            Ok(Ok(made)) => made?,
+            Ok(Err(join)) => return Err(format!("`create` ended badly: {join}")),
+            Err(_) => {
+                abort.abort();
+                return Err(format!(
+                    "`create` did not end within {} s; it must not need the network",
+                    CREATE.as_secs()
+                ));
+            }
+        };
+        let runner = Runner::new(
+            &wanted.id,
+            number,
+            instance,
+            descriptor,
+            concurrency.jobs,
+            concurrency.tenant_jobs,
+        );
+        Ok(Arc::new(Self {
+            runner: Arc::new(runner),
+            wanted,
+            retired,
+            in_flight: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// The running plugin.
+    pub(crate) fn instance(&self) -> &Arc<dyn Instance> {
+        &self.runner.instance
+    }
+
+    /// Generation number.
+    pub(crate) fn number(&self) -> u64 {
+        self.runner.generation
+    }
+
+    /// Held by a request for as long as it is in flight.
+    pub(crate) fn enter(&self) -> TaskTrackerToken {
+        self.in_flight.token()
+    }
+
+    /// Lets the last request and job end, or the deadline pass; then the instance's tasks end and it is dropped.
+    pub(crate) async fn retire(self: Arc<Self>, deadline: Duration) {
+        if self.draining.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.in_flight.close();
+        let idle = async {
+            self.instance().drain().await;
+            self.in_flight.wait().await;
+            // Jobs in flight hold permits of this generation's own semaphore: who has them all knows that none runs.
+            if self.runner.slots.acquire_many(self.runner.concurrency).await.is_err() {
+                tracing::debug!("the semaphore is closed: nothing runs");
+            }
+        };
+        if tokio::time::timeout(deadline, idle).await.is_err() {
+            tracing::warn!(plugin = %self.runner.plugin, generation = self.number(), "drain deadline passed; what is left is dropped");
+        }
+        self.runner.retired.cancel();
+        // Nobody listening means the instance spawned nothing.
+        let _ = self.retired.send(true);
+        tracing::info!(plugin = %self.runner.plugin, generation = self.number(), "generation retired");
+    }
+}

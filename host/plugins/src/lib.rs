@@ -1,0 +1,20 @@
+//! Plugins in the host: registry, generations, route table, webhooks, lifecycle.
+//!
+//! Guarantees: a plugin that panics, hangs or cannot be created harms no other; what is in flight ends on the generation it
+//! began on; a delivery is accepted for every plugin that is not disabled.
+
+mod generation;
+mod hook;
+mod lifecycle;
+mod openapi;
+mod quarantine;
+mod serve;
+mod services;
+mod table;
+mod wanted;
+
+pub use generation::{Concurrency, Generation};
+pub use lifecycle::{ChangeError, Known, PluginRow, Plugins, Watch};
+pub use services::{Backends, PluginServices};
+pub use table::{Conflict, RouteRow, RouteTable};
+pub use wanted::{Enablement, PluginState, Wanted};

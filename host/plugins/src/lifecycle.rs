@@ -1,0 +1,620 @@
+//! Which plugins run, and how that changes: one path for start-up, file edits, signals, the admin API and the console.
+//!
+//! Every change ends in [`Plugins::rebuild`]: a new route table is built from descriptors and swapped, the engine gets
+//! the generations that may run jobs, and what was replaced drains in the background.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use jackfield_inbox::{
+    engine::{AttemptKind, Inbox, Observer},
+    store::StoreError,
+};
+use jackfield_sdk::{Reconfigured, descriptor::Descriptor, health::Health, host::ClockService, manifest::Builtin};
+use metrics::gauge;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::{
+    generation::{Concurrency, DRAIN, Generation},
+    hook::Hook,
+    quarantine::{Fault, Faults, Quarantine},
+    services::{Backends, PluginServices},
+    table::{Conflict, Route, RouteTable},
+    wanted::{Enablement, PluginState, Wanted},
+};
+
+/// Deliveries of one plugin that may arrive at the same time.
+const INGRESS: usize = 512;
+
+/// A plugin that this program knows.
+pub struct Known {
+    /// Manifest and code.
+    pub builtin: &'static Builtin,
+    /// Its declarations.
+    pub descriptor: Descriptor,
+}
+
+/// Every plugin of this host. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugins(Arc<Inner>);
+
+pub(crate) struct Inner {
+    known: BTreeMap<String, Known>,
+    slots: Mutex<BTreeMap<String, Slot>>,
+    table: ArcSwap<RouteTable>,
+    pub(crate) inbox: Inbox,
+    backends: Backends,
+    concurrency: Concurrency,
+    watch: Arc<Watch>,
+    /// Changes come one after the other.
+    changing: tokio::sync::Mutex<()>,
+}
+
+struct Slot {
+    wanted: Wanted,
+    generation: Option<Arc<Generation>>,
+    numbers: u64,
+    failed: Option<String>,
+    paused: bool,
+    quarantine: Option<Quarantine>,
+    health: Option<Health>,
+    ingress: Arc<Semaphore>,
+}
+
+/// A row of `plugins list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PluginRow {
+    /// Plugin id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Whether configuration wants it.
+    pub enabled: bool,
+    /// `builtin`.
+    pub carrier: &'static str,
+    /// What it is doing.
+    pub state: PluginState,
+    /// Why.
+    pub reason: String,
+    /// Number of its generation, 0 when none was made.
+    pub generation: u64,
+    /// Routes.
+    pub routes: usize,
+    /// Webhooks.
+    pub webhooks: usize,
+    /// Its last report.
+    pub health: Option<Health>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Two plugins declare the same route. Nothing was changed.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The store cannot keep it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No such plugin.
+    #[error("there is no plugin `{0}`; `jackfield plugins list` shows those there are")]
+    Unknown(String),
+    /// It is not in a state that allows it.
+    #[error("`{id}` is {state}: {fix}", state = state.as_str())]
+    State {
+        /// Plugin id.
+        id: String,
+        /// Its state.
+        state: PluginState,
+        /// What to do.
+        fix: &'static str,
+    },
+}
+
+impl Plugins {
+    /// The plugins in `builtins`, all disabled until [`Plugins::apply`].
+    pub fn new(
+        builtins: Vec<&'static Builtin>,
+        inbox: Inbox,
+        backends: Backends,
+        concurrency: Concurrency,
+        watch: Arc<Watch>,
+    ) -> Self {
+        let known = builtins
+            .into_iter()
+            .map(|builtin| {
+                (
+                    builtin.manifest.id.to_owned(),
+                    Known {
+                        builtin,
+                        descriptor: (builtin.descriptor)(),
+                    },
+                )
+            })
+            .collect();
+        Self(Arc::new(Inner {
+            known,
+            slots: Mutex::default(),
+            table: ArcSwap::default(),
+            inbox,
+            backends,
+            concurrency,
+            watch,
+            changing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Ids and declarations of every plugin this program knows.
+    pub fn known(&self) -> impl Iterator<Item = (&String, &Known)> {
+        self.0.known.iter()
+    }
+
+    /// The engine.
+    pub fn inbox(&self) -> &Inbox {
+        &self.0.inbox
+    }
+
+    /// The current route table.
+    pub fn table(&self) -> Arc<RouteTable> {
+        self.0.table.load_full()
+    }
+
+    /// Brings every plugin to what is wanted. One that cannot be created does not keep the others from running. On a
+    /// conflict nothing changes.
+    pub async fn apply(&self, wanted: Vec<Wanted>) -> Result<(), ChangeError> {
+        let _one = self.0.changing.lock().await;
+        let mut replaced = Vec::new();
+        let before = self.snapshot();
+        for one in wanted {
+            self.bring(one, false, &mut replaced).await;
+        }
+        self.load_flags().await?;
+        if let Err(conflict) = self.rebuild().await {
+            self.restore(before);
+            return Err(conflict);
+        }
+        self.retire(replaced);
+        Ok(())
+    }
+
+    /// A new generation of one plugin with the same configuration.
+    pub async fn reload(&self, id: &str) -> Result<(), ChangeError> {
+        let _one = self.0.changing.lock().await;
+        let wanted = self.slots().get(id).map(|slot| slot.wanted.clone());
+        let wanted = wanted.ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
+        if let Enablement::Disabled(_) | Enablement::Refused(_) = wanted.enablement {
+            let state = self.state_of(id);
+            return Err(ChangeError::State {
+                id: id.to_owned(),
+                state,
+                fix: "enable it first",
+            });
+        }
+        let mut replaced = Vec::new();
+        self.bring(wanted, true, &mut replaced).await;
+        self.lift_quarantine(id).await?;
+        self.rebuild().await?;
+        self.retire(replaced);
+        Ok(())
+    }
+
+    /// Stores its deliveries and does not process them, on every replica, also after a restart.
+    pub async fn pause(&self, id: &str) -> Result<(), ChangeError> {
+        self.set_flag(id, "pause", Some(Bytes::from_static(b"{}"))).await
+    }
+
+    /// Ends a pause and a quarantine.
+    pub async fn resume(&self, id: &str) -> Result<(), ChangeError> {
+        self.lift_quarantine(id).await?;
+        self.set_flag(id, "pause", None).await
+    }
+
+    /// Takes over pauses and quarantines that other replicas have set. Called every few seconds.
+    pub async fn sync(&self) -> Result<(), ChangeError> {
+        let _one = self.0.changing.lock().await;
+        if self.load_flags().await? {
+            self.rebuild().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Acts on faults that requests and jobs have reported.
+    pub async fn judge(&self) -> Result<(), ChangeError> {
+        let (guilty, cleared) = self.0.watch.take();
+        for (id, reason) in guilty {
+            let now = self.0.backends.clock.now_ms();
+            let old = self.slots().get(&id).and_then(|slot| slot.quarantine.clone());
+            let next = match old {
+                Some(old) if old.probing(now) => old.again(now),
+                Some(_) => continue,
+                None => Quarantine::begin(reason, now),
+            };
+            tracing::error!(plugin = id, reason = next.reason, "quarantined");
+            let bytes = serde_json::to_vec(&next).unwrap_or_default();
+            self.set_flag(&id, "quarantine", Some(bytes.into())).await?;
+        }
+        for id in cleared {
+            let probing = self.slots().get(&id).and_then(|slot| slot.quarantine.clone());
+            if probing.is_some_and(|quarantine| quarantine.probing(self.0.backends.clock.now_ms())) {
+                tracing::info!(plugin = id, "the probe succeeded; quarantine ends");
+                self.lift_quarantine(&id).await?;
+            }
+        }
+        self.sync().await
+    }
+
+    /// Asks every active plugin how it is; each gets 2 s.
+    pub async fn check_health(&self) {
+        let asked: Vec<(String, Arc<Generation>)> = self
+            .slots()
+            .iter()
+            .filter_map(|(id, slot)| Some((id.clone(), slot.generation.clone()?)))
+            .collect();
+        for (id, generation) in asked {
+            let answer = tokio::time::timeout(std::time::Duration::from_secs(2), generation.instance().health()).await;
+            let health = match answer {
+                Ok(Ok(health)) => health,
+                Ok(Err(panic)) => Health::unhealthy(panic.to_string()),
+                Err(_) => Health::unhealthy("`health` did not answer within 2 s"),
+            };
+            if let Some(slot) = self.slots().get_mut(&id) {
+                slot.health = Some(health);
+            }
+        }
+    }
+
+    /// What every plugin is doing.
+    pub fn list(&self) -> Vec<PluginRow> {
+        let slots = self.slots();
+        let row = |(id, known): (&String, &Known)| {
+            let slot = slots.get(id);
+            let (state, reason) = slot.map_or((PluginState::Disabled, "not applied yet".to_owned()), describe);
+            PluginRow {
+                id: id.clone(),
+                version: known.builtin.manifest.version.to_owned(),
+                enabled: slot.is_some_and(|slot| matches!(slot.wanted.enablement, Enablement::Enabled(_))),
+                carrier: "builtin",
+                state,
+                reason,
+                generation: slot.map_or(0, |slot| slot.numbers),
+                routes: known.descriptor.routes.len(),
+                webhooks: known.descriptor.webhooks.len(),
+                health: slot.and_then(|slot| slot.health.clone()),
+            }
+        };
+        self.0.known.iter().map(row).collect()
+    }
+
+    /// A request of `plugin` panicked, hung, or went well.
+    pub(crate) fn observe(&self, plugin: &str, fault: Option<Fault>) {
+        self.0.watch.note(plugin, fault, self.0.backends.clock.now_ms());
+    }
+
+    async fn bring(&self, wanted: Wanted, force: bool, replaced: &mut Vec<Arc<Generation>>) {
+        let Some(known) = self.0.known.get(&wanted.id) else {
+            return;
+        };
+        let id = wanted.id.clone();
+        let old = self.slots().get(&id).and_then(|slot| slot.generation.clone());
+        match &wanted.enablement {
+            Enablement::Disabled(_) => {
+                replaced.extend(old);
+                self.put(wanted, |slot| (slot.generation, slot.failed) = (None, None));
+                return;
+            }
+            // Invalid: the old generation stays and keeps serving.
+            Enablement::Refused(reason) => {
+                tracing::error!(plugin = id, reason, "refused");
+                self.put(wanted, |_| {});
+                return;
+            }
+            Enablement::Enabled(_) => {}
+        }
+        if let Some(old) = &old {
+            let same = old.wanted.config == wanted.config
+                && old.wanted.capabilities == wanted.capabilities
+                && old.wanted.egress == wanted.egress;
+            if same && !force {
+                self.put(wanted, |_| {});
+                return;
+            }
+            let only_values = old.wanted.capabilities == wanted.capabilities && old.wanted.egress == wanted.egress;
+            if only_values && !force {
+                if let Ok(Reconfigured::Applied) = old.instance().reconfigure(wanted.config.clone()).await {
+                    tracing::info!(plugin = id, "reconfigured");
+                    self.put(wanted, |_| {});
+                    return;
+                }
+            }
+        }
+        let number = self.slots().get(&id).map_or(0, |slot| slot.numbers) + 1;
+        let jobs = known.descriptor.jobs.iter().map(|job| job.name.clone()).collect();
+        let services = PluginServices::new(&wanted, jobs, self.0.inbox.clone(), self.0.backends.clone());
+        let made = Generation::create(
+            known.builtin,
+            &known.descriptor,
+            number,
+            wanted.clone(),
+            Arc::new(services),
+            self.0.concurrency,
+        )
+        .await;
+        match made {
+            Ok(generation) => {
+                replaced.extend(old);
+                self.put(wanted, |slot| {
+                    (slot.generation, slot.failed, slot.numbers) = (Some(generation), None, number);
+                });
+            }
+            Err(reason) => {
+                tracing::error!(plugin = id, reason, "cannot be created");
+                self.put(wanted, |slot| slot.failed = Some(reason));
+            }
+        }
+    }
+
+    fn put(&self, wanted: Wanted, change: impl FnOnce(&mut Slot)) {
+        let mut slots = self.slots();
+        let slot = slots.entry(wanted.id.clone()).or_insert_with(|| Slot {
+            wanted: wanted.clone(),
+            generation: None,
+            numbers: 0,
+            failed: None,
+            paused: false,
+            quarantine: None,
+            health: None,
+            ingress: Arc::new(Semaphore::new(INGRESS)),
+        });
+        slot.wanted = wanted;
+        change(slot);
+    }
+
+    /// Builds and swaps the table, hands the engine its runners.
+    async fn rebuild(&self) -> Result<(), ChangeError> {
+        let now = self.0.backends.clock.now_ms();
+        let (mut routes, mut hooks, mut runners, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (id, slot) in self.slots().iter() {
+            let (state, reason) = describe(slot);
+            show_state(id, state, slot.generation.is_some());
+            let Some(known) = self.0.known.get(id) else { continue };
+            if state == PluginState::Disabled {
+                absent.push((id.clone(), reason));
+                continue;
+            }
+            let probing = slot
+                .quarantine
+                .as_ref()
+                .is_none_or(|quarantine| quarantine.probing(now));
+            let serves = slot.generation.clone().filter(|_| probing);
+            let works = serves.clone().filter(|_| !slot.paused);
+            let held = works.is_none().then(|| format!("{}: {reason}", state.as_str()));
+            for route in &known.descriptor.routes {
+                routes.push(Arc::new(Route {
+                    plugin: id.as_str().into(),
+                    method: route.method.clone(),
+                    pattern: route.path.as_str().into(),
+                    policy: route.policy.clone(),
+                    generation: serves.clone(),
+                }));
+            }
+            for hook in &known.descriptor.webhooks {
+                hooks.push(Arc::new(Hook::new(
+                    id,
+                    hook.clone(),
+                    &slot.wanted.config,
+                    held.clone(),
+                    serves.clone(),
+                    Arc::clone(&slot.ingress),
+                )));
+            }
+            match (works, held) {
+                (Some(generation), _) => runners.push(Arc::clone(&generation.runner)),
+                (None, held) => absent.push((id.clone(), held.unwrap_or_default())),
+            }
+        }
+        let table = RouteTable::build(routes, hooks)?;
+        self.0.table.store(Arc::new(table));
+        self.0.inbox.set_runners(runners, &absent).await?;
+        Ok(())
+    }
+
+    fn retire(&self, replaced: Vec<Arc<Generation>>) {
+        for generation in replaced {
+            tokio::spawn(generation.retire(DRAIN));
+        }
+    }
+
+    /// Lets every generation go; used at the host's own drain.
+    pub async fn shut_down(&self, deadline: std::time::Duration) {
+        let all: Vec<Arc<Generation>> = self
+            .slots()
+            .values()
+            .filter_map(|slot| slot.generation.clone())
+            .collect();
+        futures_util::future::join_all(all.into_iter().map(|generation| generation.retire(deadline))).await;
+    }
+
+    async fn set_flag(&self, id: &str, kind: &str, value: Option<Bytes>) -> Result<(), ChangeError> {
+        let _one = self.0.changing.lock().await;
+        if !self.0.known.contains_key(id) {
+            return Err(ChangeError::Unknown(id.to_owned()));
+        }
+        self.0.inbox.store().set_value(&format!("{kind}/{id}"), value).await?;
+        self.load_flags().await?;
+        self.rebuild().await
+    }
+
+    async fn lift_quarantine(&self, id: &str) -> Result<(), ChangeError> {
+        self.0.watch.forgive(id);
+        self.0
+            .inbox
+            .store()
+            .set_value(&format!("quarantine/{id}"), None)
+            .await?;
+        if let Some(slot) = self.slots().get_mut(id) {
+            slot.quarantine = None;
+        }
+        Ok(())
+    }
+
+    /// Reads pauses and quarantines from the store; tells whether anything changed.
+    async fn load_flags(&self) -> Result<bool, ChangeError> {
+        let store = self.0.inbox.store();
+        let paused: HashMap<String, Bytes> = store.values("pause/").await?.into_iter().collect();
+        let quarantined: HashMap<String, Bytes> = store.values("quarantine/").await?.into_iter().collect();
+        let now = self.0.backends.clock.now_ms();
+        let mut changed = false;
+        for (id, slot) in self.slots().iter_mut() {
+            let pause = paused.contains_key(&format!("pause/{id}"));
+            let quarantine: Option<Quarantine> = quarantined
+                .get(&format!("quarantine/{id}"))
+                .and_then(|bytes| serde_json::from_slice(bytes).ok());
+            let probe_begins = quarantine.as_ref().is_some_and(|quarantine| quarantine.probing(now))
+                && self
+                    .0
+                    .watch
+                    .probe_begins(id, quarantine.as_ref().map_or(0, |quarantine| quarantine.strikes));
+            changed |= pause != slot.paused || quarantine != slot.quarantine || probe_begins;
+            slot.paused = pause;
+            slot.quarantine = quarantine;
+        }
+        Ok(changed)
+    }
+
+    fn snapshot(&self) -> BTreeMap<String, (Wanted, Option<Arc<Generation>>, Option<String>)> {
+        let slots = self.slots();
+        let keep = |slot: &Slot| (slot.wanted.clone(), slot.generation.clone(), slot.failed.clone());
+        slots.iter().map(|(id, slot)| (id.clone(), keep(slot))).collect()
+    }
+
+    fn restore(&self, before: BTreeMap<String, (Wanted, Option<Arc<Generation>>, Option<String>)>) {
+        let mut slots = self.slots();
+        slots.retain(|id, _| before.contains_key(id));
+        for (id, (wanted, generation, failed)) in before {
+            if let Some(slot) = slots.get_mut(&id) {
+                (slot.wanted, slot.generation, slot.failed) = (wanted, generation, failed);
+            }
+        }
+    }
+
+    fn state_of(&self, id: &str) -> PluginState {
+        self.slots()
+            .get(id)
+            .map_or(PluginState::Disabled, |slot| describe(slot).0)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// State and reason of a slot.
+fn describe(slot: &Slot) -> (PluginState, String) {
+    match &slot.wanted.enablement {
+        Enablement::Disabled(reason) => return (PluginState::Disabled, reason.clone()),
+        Enablement::Refused(reason) => return (PluginState::Refused, reason.clone()),
+        Enablement::Enabled(_) => {}
+    }
+    if let Some(reason) = &slot.failed {
+        return (PluginState::Failed, reason.clone());
+    }
+    if let Some(quarantine) = &slot.quarantine {
+        return (PluginState::Quarantined, quarantine.reason.clone());
+    }
+    if slot.paused {
+        return (PluginState::Paused, "paused by an operator".to_owned());
+    }
+    let Enablement::Enabled(reason) = &slot.wanted.enablement else {
+        return (PluginState::Disabled, String::new());
+    };
+    (PluginState::Active, reason.clone())
+}
+
+fn show_state(id: &str, now: PluginState, runs: bool) {
+    for state in PluginState::ALL {
+        let on = if state == now { 1.0 } else { 0.0 };
+        gauge!("jackfield_plugin_state", "plugin" => id.to_owned(), "state" => state.as_str()).set(on);
+    }
+    gauge!("jackfield_plugin_generations", "plugin" => id.to_owned()).set(f64::from(u8::from(runs)));
+}
+
+/// Collects faults from requests and jobs; [`Plugins::judge`] acts on them.
+#[derive(Default)]
+pub struct Watch(Mutex<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    faults: HashMap<String, Faults>,
+    guilty: Vec<(String, String)>,
+    cleared: Vec<String>,
+    /// Plugins in quarantine whose probe of this strike was let through.
+    probes: HashMap<String, usize>,
+}
+
+impl Watch {
+    fn note(&self, plugin: &str, fault: Option<Fault>, now_ms: i64) {
+        let mut watched = self.lock();
+        let probing = watched.probes.contains_key(plugin);
+        match fault {
+            None if probing => watched.cleared.push(plugin.to_owned()),
+            None => {}
+            Some(fault) => {
+                let reason = watched
+                    .faults
+                    .entry(plugin.to_owned())
+                    .or_default()
+                    .count(fault, now_ms);
+                if let Some(reason) = reason.or_else(|| probing.then(|| "the probe failed".to_owned())) {
+                    watched.guilty.push((plugin.to_owned(), reason));
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> (Vec<(String, String)>, Vec<String>) {
+        let mut watched = self.lock();
+        let mut guilty = std::mem::take(&mut watched.guilty);
+        guilty.dedup_by(|a, b| a.0 == b.0);
+        let mut cleared = std::mem::take(&mut watched.cleared);
+        cleared.dedup();
+        for (id, _) in &guilty {
+            watched.probes.remove(id);
+        }
+        (guilty, cleared)
+    }
+
+    fn probe_begins(&self, plugin: &str, strikes: usize) -> bool {
+        self.lock().probes.insert(plugin.to_owned(), strikes) != Some(strikes)
+    }
+
+    fn forgive(&self, plugin: &str) {
+        let mut watched = self.lock();
+        watched.probes.remove(plugin);
+        if let Some(faults) = watched.faults.get_mut(plugin) {
+            faults.clear();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watch {
+    fn attempt(&self, plugin: &str, _generation: u64, kind: AttemptKind) {
+        let fault = match kind {
+            AttemptKind::Ok => None,
+            // A handler that returns an error is well: the provider is not.
+            AttemptKind::Failed => return,
+            AttemptKind::Panicked => Some(Fault::Panic),
+            AttemptKind::TimedOut => Some(Fault::MissedDeadline),
+        };
+        let now = jackfield_inbox::clock::SystemClock.now_ms();
+        self.note(plugin, fault, now);
+    }
+}

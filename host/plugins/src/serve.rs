@@ -1,0 +1,129 @@
+//! Requests to plugins: looked up in the current table, checked against the route's policy, run on the generation the
+//! table names, which stays alive until the last byte of the answer is sent.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use jackfield_edge::{RouteLabel, body::Keeping};
+use jackfield_sdk::{Principal, descriptor::Policy};
+
+use crate::{
+    lifecycle::Plugins,
+    quarantine::Fault,
+    table::{Found, Route, Target},
+};
+
+/// Longest time a plugin may take to begin its answer.
+const HANDLER: Duration = Duration::from_secs(60);
+
+impl Plugins {
+    /// Answers a request that a plugin has declared, or gives it back.
+    pub async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
+        let table = self.table();
+        let mut response = match table.find(request.method(), request.uri().path()) {
+            Found::Nothing => return Err(request),
+            Found::OtherMethods(methods) => {
+                let mut response = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#);
+                if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+                    response.headers_mut().insert(header::ALLOW, allow);
+                }
+                response
+            }
+            Found::Target(Target::Hook(hook)) => {
+                let label = RouteLabel {
+                    route: hook.descriptor.path.as_str().into(),
+                    plugin: Arc::clone(&hook.plugin),
+                };
+                let mut response = hook.receive(self.inbox(), request).await;
+                response.extensions_mut().insert(label);
+                response
+            }
+            Found::Target(Target::Route(route)) => {
+                let label = RouteLabel {
+                    route: Arc::clone(&route.pattern),
+                    plugin: Arc::clone(&route.plugin),
+                };
+                let mut response = self.run(&route, request).await;
+                response.extensions_mut().insert(label);
+                response
+            }
+        };
+        if response.headers().get(header::CONTENT_TYPE).is_none() && response.status() == StatusCode::NO_CONTENT {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        Ok(response)
+    }
+
+    async fn run(&self, route: &Route, request: Request<Body>) -> Response<Body> {
+        if let Some(refusal) = refuse(&route.policy, request.extensions().get::<Principal>()) {
+            return refusal;
+        }
+        let Some(generation) = &route.generation else {
+            let mut response = json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!(
+                    r#"{{"error":"PluginUnavailable","detail":"the plugin `{}` is not serving now"}}"#,
+                    route.plugin
+                ),
+            );
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            return response;
+        };
+        let token = generation.enter();
+        match tokio::time::timeout(HANDLER, generation.instance().serve(request)).await {
+            Ok(Ok(response)) => {
+                self.observe(&route.plugin, None);
+                response.map(|body| Keeping::wrap(body, token))
+            }
+            Ok(Err(panic)) => {
+                tracing::error!(plugin = %route.plugin, route = %route.pattern, panic = panic.0, "a route panicked");
+                self.observe(&route.plugin, Some(Fault::Panic));
+                let mut response = Response::new(Body::from("Internal Server Error"));
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("text/plain; charset=utf-8"),
+                );
+                response
+            }
+            Err(_) => {
+                tracing::error!(plugin = %route.plugin, route = %route.pattern, "a route missed its deadline");
+                self.observe(&route.plugin, Some(Fault::MissedDeadline));
+                json(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    r#"{"error":"Timeout","detail":"the plugin did not answer in time"}"#,
+                )
+            }
+        }
+    }
+}
+
+/// The answer to who may not pass; the anonymous get the reference's 401.
+fn refuse(policy: &Policy, principal: Option<&Principal>) -> Option<Response<Body>> {
+    let scopes: &[String] = match policy {
+        Policy::Public => return None,
+        Policy::SignedIn => &[],
+        Policy::Scopes(scopes) => scopes,
+    };
+    match principal {
+        None => Some(json(StatusCode::UNAUTHORIZED, r#"{"error":"NoCredentialsError"}"#)),
+        Some(principal) if principal.holds(scopes) => None,
+        Some(_) => Some(json(
+            StatusCode::FORBIDDEN,
+            &serde_json::json!({ "error": "Forbidden", "detail": format!("this needs the scope {}", scopes.join(" ")) })
+                .to_string(),
+        )),
+    }
+}
+
+fn json(status: StatusCode, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_owned()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

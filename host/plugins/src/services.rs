@@ -1,0 +1,280 @@
+//! Host services as one plugin sees them: every call checks its capability here, keys and topics carry the plugin's id.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jackfield_inbox::{
+    engine::Inbox,
+    model::{DedupKey, NewWork, WorkKind},
+};
+use jackfield_sdk::{
+    database::{DatabaseService, Dialect, Rows, Statement},
+    host::{ClockService, JobService, KvService, MetricService, NewJob, PubSubService, Services, VaultService},
+    http_client::HttpService,
+    run::RunService,
+    service::ServiceError,
+};
+use metrics::{Label, counter, gauge, histogram};
+use uuid::Uuid;
+
+use crate::wanted::Wanted;
+
+/// What the host has to offer; one for all plugins.
+#[derive(Clone)]
+pub struct Backends {
+    /// Makes the guarded HTTP client of a plugin.
+    pub http: Arc<dyn Fn(&Wanted) -> Arc<dyn HttpService> + Send + Sync>,
+    /// Key-value store.
+    pub kv: Arc<dyn KvService>,
+    /// Messages.
+    pub pubsub: Arc<dyn PubSubService>,
+    /// Secrets.
+    pub vault: Arc<dyn VaultService>,
+    /// Makes the database of a plugin.
+    pub database: Arc<dyn Fn(&str) -> Arc<dyn DatabaseService> + Send + Sync>,
+    /// The clock.
+    pub clock: Arc<dyn ClockService>,
+}
+
+/// The services of one plugin.
+pub struct PluginServices {
+    plugin: String,
+    capabilities: Vec<String>,
+    jobs: Vec<String>,
+    inbox: Inbox,
+    runs: Arc<dyn RunService>,
+    http: Arc<dyn HttpService>,
+    database: Arc<dyn DatabaseService>,
+    backends: Backends,
+}
+
+impl PluginServices {
+    /// For `wanted`, whose descriptor declares `jobs`.
+    pub fn new(wanted: &Wanted, jobs: Vec<String>, inbox: Inbox, backends: Backends) -> Self {
+        Self {
+            plugin: wanted.id.clone(),
+            capabilities: wanted.capabilities.clone(),
+            jobs,
+            runs: inbox.runs(),
+            inbox,
+            http: (backends.http)(wanted),
+            database: (backends.database)(&wanted.id),
+            backends,
+        }
+    }
+
+    fn need(&self, capability: &str) -> Result<(), ServiceError> {
+        if self.capabilities.iter().any(|held| held == capability) {
+            return Ok(());
+        }
+        Err(ServiceError::Denied {
+            plugin: self.plugin.clone(),
+            capability: capability.to_owned(),
+        })
+    }
+
+    fn own(&self, name: &str) -> String {
+        format!("{}:{name}", self.plugin)
+    }
+}
+
+impl Services for PluginServices {
+    fn plugin(&self) -> &str {
+        &self.plugin
+    }
+    fn http(&self) -> &dyn HttpService {
+        self.http.as_ref()
+    }
+    fn runs(&self) -> &dyn RunService {
+        self.runs.as_ref()
+    }
+    fn kv(&self) -> &dyn KvService {
+        self
+    }
+    fn pubsub(&self) -> &dyn PubSubService {
+        self
+    }
+    fn jobs(&self) -> &dyn JobService {
+        self
+    }
+    fn vault(&self) -> &dyn VaultService {
+        self
+    }
+    fn database(&self) -> &dyn DatabaseService {
+        self
+    }
+    fn metrics(&self) -> &dyn MetricService {
+        self
+    }
+    fn clock(&self) -> &dyn ClockService {
+        self.backends.clock.as_ref()
+    }
+}
+
+#[async_trait]
+impl KvService for PluginServices {
+    async fn get(&self, key: String) -> Result<Option<Bytes>, ServiceError> {
+        self.need("kv")?;
+        self.backends.kv.get(self.own(&key)).await
+    }
+    async fn set(&self, key: String, value: Bytes, ttl_ms: Option<u64>) -> Result<(), ServiceError> {
+        self.need("kv")?;
+        self.backends.kv.set(self.own(&key), value, ttl_ms).await
+    }
+    async fn set_new(&self, key: String, value: Bytes, ttl_ms: Option<u64>) -> Result<bool, ServiceError> {
+        self.need("kv")?;
+        self.backends.kv.set_new(self.own(&key), value, ttl_ms).await
+    }
+    async fn delete(&self, key: String) -> Result<(), ServiceError> {
+        self.need("kv")?;
+        self.backends.kv.delete(self.own(&key)).await
+    }
+}
+
+#[async_trait]
+impl PubSubService for PluginServices {
+    async fn publish(&self, topic: String, message: Bytes) -> Result<(), ServiceError> {
+        self.need("pubsub")?;
+        self.backends.pubsub.publish(self.own(&topic), message).await
+    }
+    async fn subscribe(&self, topic: String) -> Result<u64, ServiceError> {
+        self.need("pubsub")?;
+        self.backends.pubsub.subscribe(self.own(&topic)).await
+    }
+    async fn next(&self, subscription: u64) -> Result<Option<Bytes>, ServiceError> {
+        self.backends.pubsub.next(subscription).await
+    }
+    async fn unsubscribe(&self, subscription: u64) -> Result<(), ServiceError> {
+        self.backends.pubsub.unsubscribe(subscription).await
+    }
+}
+
+#[async_trait]
+impl VaultService for PluginServices {
+    async fn get(&self, tenant: String, name: String) -> Result<Option<Bytes>, ServiceError> {
+        self.need("vault")?;
+        self.backends.vault.get(self.own(&tenant), name).await
+    }
+    async fn put(&self, tenant: String, name: String, value: Bytes) -> Result<(), ServiceError> {
+        self.need("vault")?;
+        self.backends.vault.put(self.own(&tenant), name, value).await
+    }
+    async fn delete(&self, tenant: String, name: String) -> Result<(), ServiceError> {
+        self.need("vault")?;
+        self.backends.vault.delete(self.own(&tenant), name).await
+    }
+}
+
+#[async_trait]
+impl DatabaseService for PluginServices {
+    async fn dialect(&self) -> Result<Dialect, ServiceError> {
+        self.database.dialect().await
+    }
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Rows>, ServiceError> {
+        self.need("database")?;
+        self.database.batch(statements).await
+    }
+    async fn begin(&self) -> Result<u64, ServiceError> {
+        self.need("database")?;
+        self.database.begin().await
+    }
+    async fn within(&self, transaction: u64, statement: Statement) -> Result<Rows, ServiceError> {
+        self.need("database")?;
+        self.database.within(transaction, statement).await
+    }
+    async fn commit(&self, transaction: u64) -> Result<(), ServiceError> {
+        self.database.commit(transaction).await
+    }
+    async fn rollback(&self, transaction: u64) -> Result<(), ServiceError> {
+        self.database.rollback(transaction).await
+    }
+}
+
+#[async_trait]
+impl JobService for PluginServices {
+    async fn enqueue(&self, job: NewJob) -> Result<Uuid, ServiceError> {
+        self.need("jobs")?;
+        if !self.jobs.contains(&job.name) {
+            return Err(ServiceError::invalid(format!(
+                "`{}` declares no job `{}`; declare it with `jobs.job(\"{}\").handle(…)`",
+                self.plugin, job.name, job.name
+            )));
+        }
+        let id = Uuid::now_v7();
+        let tenant = job.tenant.unwrap_or_default();
+        let delivery_id = job.key.unwrap_or_else(|| id.to_string());
+        let work = NewWork {
+            id,
+            kind: WorkKind::Job,
+            plugin: self.plugin.clone(),
+            dedup: DedupKey::of(&self.plugin, &format!("job:{}", job.name), &tenant, &delivery_id),
+            event: job.name.clone(),
+            handler: job.name,
+            tenant,
+            delivery_id,
+            lane: job.lane,
+            headers: Vec::new(),
+            body: job.payload,
+            delay_ms: job.delay_ms,
+            held: None,
+            death: None,
+        };
+        let stored = self
+            .inbox
+            .accept(work)
+            .await
+            .map_err(|error| ServiceError::unavailable(error.to_string()))?;
+        Ok(stored.id())
+    }
+
+    async fn cancel(&self, id: Uuid) -> Result<bool, ServiceError> {
+        self.need("jobs")?;
+        let unavailable = |error: jackfield_inbox::store::StoreError| ServiceError::unavailable(error.to_string());
+        let own = self.inbox.store().show(id).await.map_err(unavailable)?;
+        if own.is_none_or(|detail| detail.summary.plugin != self.plugin) {
+            return Ok(false);
+        }
+        self.inbox
+            .cancel(id, "cancelled by its plugin")
+            .await
+            .map_err(unavailable)
+    }
+
+    async fn signal(&self, topic: String, value: Bytes) -> Result<i64, ServiceError> {
+        self.need("jobs")?;
+        let sent = self.inbox.signal(&self.plugin, &topic, value).await;
+        sent.map_err(|error| ServiceError::unavailable(error.to_string()))
+    }
+
+    async fn cursor(&self, topic: String) -> Result<i64, ServiceError> {
+        self.need("jobs")?;
+        let cursor = self.inbox.store().cursor(&self.plugin, &topic).await;
+        cursor.map_err(|error| ServiceError::unavailable(error.to_string()))
+    }
+}
+
+impl MetricService for PluginServices {
+    fn count(&self, name: &str, labels: &[(&str, &str)], by: u64) {
+        counter!(self.metric(name), own_labels(labels)).increment(by);
+    }
+    fn gauge(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        gauge!(self.metric(name), own_labels(labels)).set(value);
+    }
+    fn record(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        histogram!(self.metric(name), own_labels(labels)).record(value);
+    }
+}
+
+impl PluginServices {
+    fn metric(&self, name: &str) -> String {
+        format!("jackfield_plugin_{}_{name}", self.plugin.replace('-', "_"))
+    }
+}
+
+fn own_labels(labels: &[(&str, &str)]) -> Vec<Label> {
+    labels
+        .iter()
+        .map(|(name, value)| Label::new((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! What the operator wants of each plugin, as configuration has resolved it.
+
+use serde::Serialize;
+use serde_json::Value;
+use url::Url;
+
+/// One plugin as `plugins.toml`, environment and defaults want it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Plugin id.
+    pub id: String,
+    /// Whether it runs.
+    pub enablement: Enablement,
+    /// Its configuration with defaults filled in. Holds secrets.
+    pub config: Value,
+    /// What it may use.
+    pub capabilities: Vec<String>,
+    /// Values of its `egress` fields: each grants its scheme, host and port.
+    pub egress: Vec<Url>,
+}
+
+/// Whether a plugin runs, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enablement {
+    /// It runs; the reason is for people (`auto: configured`).
+    Enabled(String),
+    /// It does not: `auto: GITHUB_APP_CLIENT_ID is not set`.
+    Disabled(String),
+    /// Its configuration is invalid.
+    Refused(String),
+}
+
+/// What a plugin is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginState {
+    /// It serves.
+    Active,
+    /// It is switched off.
+    Disabled,
+    /// Its configuration or its file was refused.
+    Refused,
+    /// It could not be created.
+    Failed,
+    /// Its last generation is ending.
+    Draining,
+    /// Its deliveries are stored and not processed.
+    Paused,
+    /// It panicked or hung too often; a probe follows.
+    Quarantined,
+}
+
+impl PluginState {
+    /// Every state, for gauges.
+    pub const ALL: [Self; 7] = [
+        Self::Active,
+        Self::Disabled,
+        Self::Refused,
+        Self::Failed,
+        Self::Draining,
+        Self::Paused,
+        Self::Quarantined,
+    ];
+
+    /// The name in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Draining => "draining",
+            Self::Paused => "paused",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The shipped binary: the host with every first-party plugin.
+
+use std::process::ExitCode;
+
+use jackfield_plugin_github as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    jackfield_server::main()
+}

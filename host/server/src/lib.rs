@@ -1,0 +1,30 @@
+//! The host. [`main`] is public: a custom host names its plugins with `use my_plugin as _;` and calls it.
+
+mod admin;
+mod cli;
+mod commands;
+mod control;
+mod logs;
+mod operator;
+mod plan;
+mod probes;
+mod serve;
+mod show;
+mod watch;
+mod web;
+
+use std::process::ExitCode;
+
+/// Runs the command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 bad configuration.
+pub fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("jackfield: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(commands::run());
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ExitCode::from(code)
+}

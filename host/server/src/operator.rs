@@ -1,0 +1,79 @@
+//! Operators: whoever holds the operator key, or sits at the control socket as this host's user or root.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use jackfield_edge::PeerCred;
+use jackfield_sdk::{Principal, PrincipalKind};
+use subtle::ConstantTimeEq;
+
+/// What makes an operator.
+#[derive(Clone)]
+pub(crate) struct Operators {
+    key: Option<Arc<str>>,
+    uid: u32,
+}
+
+impl Operators {
+    pub(crate) fn new(key: Option<&str>, uid: u32) -> Self {
+        Self {
+            key: key.map(Into::into),
+            uid,
+        }
+    }
+
+    fn recognise(&self, request: &Request<Body>) -> bool {
+        if let Some(peer) = request.extensions().get::<PeerCred>() {
+            return peer.uid == self.uid || peer.uid == 0;
+        }
+        let given = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        match (&self.key, given.and_then(|value| value.strip_prefix("Bearer "))) {
+            (Some(key), Some(given)) => bool::from(key.as_bytes().ct_eq(given.as_bytes())),
+            _ => false,
+        }
+    }
+}
+
+/// Puts the principal into the request.
+pub(crate) async fn identify(State(operators): State<Operators>, mut request: Request<Body>, next: Next) -> Response {
+    if operators.recognise(&request) {
+        let principal = Principal {
+            id: "operator".to_owned(),
+            kind: PrincipalKind::Operator,
+            scopes: Vec::new(),
+        };
+        request.extensions_mut().insert(principal);
+    }
+    next.run(request).await
+}
+
+/// Lets operators pass.
+pub(crate) async fn require(request: Request<Body>, next: Next) -> Response {
+    match request.extensions().get::<Principal>() {
+        Some(principal) if principal.kind == PrincipalKind::Operator => next.run(request).await,
+        Some(_) => error(StatusCode::FORBIDDEN, "Forbidden", "this needs an operator"),
+        None => (
+            StatusCode::UNAUTHORIZED,
+            axum::Json(serde_json::json!({ "error": "NoCredentialsError" })),
+        )
+            .into_response(),
+    }
+}
+
+/// An error body.
+pub(crate) fn error(status: StatusCode, code: &str, detail: &str) -> Response {
+    (
+        status,
+        axum::Json(serde_json::json!({ "error": code, "detail": detail })),
+    )
+        .into_response()
+}

@@ -1,0 +1,363 @@
+//! Start-up in seven steps, and the drain.
+
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jackfield_config::{Loaded, Problem, Settings};
+use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
+use jackfield_egress::{Egress, EgressSettings};
+use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
+use jackfield_plugins::{Backends, ChangeError, Concurrency, Plugins, Watch};
+use jackfield_sdk::{http_client::HttpService, manifest::builtins};
+use jackfield_storage::{
+    Database, DirectoryLock, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, SqlStore, Vault,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tower_http::services::ServeDir;
+
+use crate::{operator::Operators, plan, probes, watch, web};
+
+/// The running host, as routes and background tasks share it.
+pub(crate) struct Running {
+    pub(crate) loaded: Loaded,
+    pub(crate) plugins: Plugins,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) started: AtomicBool,
+    pub(crate) draining: CancellationToken,
+    pub(crate) begun: Instant,
+    pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
+    pub(crate) frontend: Option<ServeDir>,
+    own_edit: Mutex<String>,
+}
+
+/// Why the host does not start, or does not take a change.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<Problem>),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    #[error(transparent)]
+    Edit(#[from] jackfield_config::EditError),
+}
+
+/// Why the host does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("cannot listen on {what} `{at}`: {source}; change {key}")]
+    Listen {
+        what: &'static str,
+        at: String,
+        key: &'static str,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Lock(#[from] jackfield_storage::LockError),
+    #[error(transparent)]
+    Open(#[from] jackfield_storage::OpenError),
+    #[error(transparent)]
+    KeyRing(#[from] jackfield_storage::KeyRingError),
+    #[error(transparent)]
+    Egress(#[from] jackfield_egress::EgressError),
+    #[error("cannot read `{}`: {source}; see egress.extra_ca_file", path.display())]
+    Ca { path: PathBuf, source: std::io::Error },
+    #[error("cannot collect metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl StartError {
+    /// 78 for configuration, 1 otherwise.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Apply(ApplyError::Config(_) | ApplyError::Change(ChangeError::Conflict(_))) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+pub(crate) async fn serve(loaded: Loaded) -> Result<(), StartError> {
+    let settings = loaded.settings.clone();
+    let begun = Instant::now();
+    // 1. Configuration was loaded; metrics begin here, so that every step is counted.
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Suffix("_seconds".to_owned()),
+            &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0],
+        )?
+        .install_recorder()?;
+    // 2. Storage: lock, open, check, migrate.
+    let _lock = DirectoryLock::acquire(&settings.data_dir)?;
+    let options = OpenOptions {
+        connections: settings.inbox.connections,
+        migrate: settings.inbox.migrate,
+        ..OpenOptions::default()
+    };
+    let database = Database::open(&settings.database(), &options).await?;
+    let store: Arc<dyn Store> = Arc::new(SqlStore::new(database.clone()));
+    // 3. The base application is its probes and the admin API; both are routes in `web`.
+    let watching = Arc::new(Watch::default());
+    let inbox = Inbox::new(Arc::clone(&store), engine_settings(&settings), watching.clone());
+    // 4. Egress and the other host services.
+    let backends = backends(&settings, &database, store)?;
+    // 5. Identity of this build: operators.
+    let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
+    let operators = Operators::new(settings.operator_key.as_deref(), uid);
+    // 6. Plugins.
+    let concurrency = Concurrency {
+        jobs: settings.inbox.jobs,
+        tenant_jobs: settings.inbox.tenant_jobs,
+    };
+    let plugins = Plugins::new(builtins(), inbox.clone(), backends, concurrency, watching);
+    let planned = plan::plan(&settings).map_err(ApplyError::Config)?;
+    if !planned.problems.is_empty() {
+        return Err(ApplyError::Config(planned.problems).into());
+    }
+    plugins.apply(planned.wanted).await.map_err(ApplyError::Change)?;
+    let running = Arc::new(Running {
+        loaded,
+        plugins: plugins.clone(),
+        metrics,
+        started: AtomicBool::new(false),
+        draining: CancellationToken::new(),
+        begun,
+        store_answers: tokio::sync::Mutex::default(),
+        frontend: settings.frontend_dir.clone().map(ServeDir::new),
+        own_edit: Mutex::default(),
+    });
+    // 7. Listen.
+    let stop = CancellationToken::new();
+    let serving = listen(&settings, &running, operators, &stop).await?;
+    inbox.start();
+    let mut background = background(&running);
+    running.started.store(true, Ordering::SeqCst);
+    announce(&settings, &plugins);
+    until_told(&running).await;
+    drain(&settings, &running, &inbox, stop, serving).await;
+    background.abort_all();
+    Ok(())
+}
+
+fn engine_settings(settings: &Settings) -> engine::Settings {
+    engine::Settings {
+        retention: Duration::from_secs(u64::from(settings.inbox.retention_days) * 86_400),
+        replay_per_second: settings.inbox.replay_per_second,
+        ..engine::Settings::default()
+    }
+}
+
+fn backends(settings: &Settings, database: &Database, store: Arc<dyn Store>) -> Result<Backends, StartError> {
+    let extra_ca = settings.egress.extra_ca_file.as_ref().map(|path| {
+        std::fs::read(path).map_err(|source| StartError::Ca {
+            path: path.clone(),
+            source,
+        })
+    });
+    let egress = Egress::new(&EgressSettings {
+        proxy: settings.egress.proxy.clone(),
+        no_proxy: settings.egress.no_proxy.clone(),
+        extra_ca: extra_ca.transpose()?,
+        allow: settings.egress.allow.clone(),
+        ..EgressSettings::default()
+    })?;
+    let databases = PluginDatabases::new(database.clone(), settings.data_dir.clone());
+    Ok(Backends {
+        http: Arc::new(move |wanted| {
+            let public = wanted.capabilities.iter().any(|capability| capability == "http:*");
+            Arc::new(egress.for_plugin(&wanted.id, &wanted.egress, public)) as Arc<dyn HttpService>
+        }),
+        kv: Arc::new(MemoryKv::default()),
+        pubsub: Arc::new(MemoryPubSub::default()),
+        vault: Arc::new(Vault::open(store, &settings.data_dir)?),
+        database: Arc::new(move |id| databases.of(id)),
+        clock: Arc::new(SystemClock),
+    })
+}
+
+type Serving = Vec<tokio::task::JoinHandle<()>>;
+
+async fn listen(
+    settings: &Settings,
+    running: &Arc<Running>,
+    operators: Operators,
+    stop: &CancellationToken,
+) -> Result<Serving, StartError> {
+    let bind = |what, at: String, key| async move {
+        TcpListener::bind(&at)
+            .await
+            .map_err(|source| StartError::Listen { what, at, key, source })
+    };
+    let main = bind("the main listener", settings.listen.clone(), "JACKFIELD_LISTEN").await?;
+    let admin = bind(
+        "the admin listener",
+        settings.admin_listen.clone(),
+        "JACKFIELD_ADMIN_LISTEN",
+    )
+    .await?;
+    // The data directory's lock is ours, so a socket file in it is stale.
+    let socket = settings.data_dir.join("control.sock");
+    let _ = std::fs::remove_file(&socket);
+    let control = UnixListener::bind(&socket)
+        .and_then(|listener| {
+            std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).map(|()| listener)
+        })
+        .map_err(|source| StartError::Listen {
+            what: "the control socket",
+            at: socket.display().to_string(),
+            key: "JACKFIELD_DATA_DIR",
+            source,
+        })?;
+    let seconds = Duration::from_secs_f64;
+    let limits = &settings.limits;
+    let edge = Edge::new(EdgeSettings {
+        first_byte: seconds(limits.first_byte),
+        header_read: seconds(limits.header_read),
+        idle: seconds(limits.idle),
+        connections: limits.connections,
+        ..EdgeSettings::default()
+    });
+    let layers = StackSettings {
+        concurrency: limits.concurrency,
+        response: seconds(limits.response),
+        origins: CorsOrigins::new(settings.origins()),
+        security: SecurityHeaders {
+            https: settings.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
+            ..SecurityHeaders::default()
+        },
+    };
+    let app = stack(layers, web::service(Arc::clone(running), operators));
+    let drain = seconds(limits.drain_deadline);
+    let admin_app = probes::admin_router(Arc::clone(running));
+    let mut serving = Vec::new();
+    for listener in [Listener::Tcp(main), Listener::Unix(control)] {
+        let (edge, app, stop) = (edge.clone(), app.clone(), stop.clone());
+        serving.push(tokio::spawn(async move { edge.run(listener, app, stop, drain).await }));
+    }
+    // Probes answer "not ready" during the whole drain, so their listener stops last, with the process.
+    tokio::spawn(async move {
+        edge.run(Listener::Tcp(admin), admin_app, CancellationToken::new(), drain)
+            .await
+    });
+    Ok(serving)
+}
+
+fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(watch::keep_watching(Arc::clone(running)));
+    let judged = Arc::clone(running);
+    tasks.spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            if let Err(error) = judged.plugins.judge().await {
+                tracing::warn!(%error, "cannot look after the plugins");
+            }
+        }
+    });
+    let asked = Arc::clone(running);
+    tasks.spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(30));
+        loop {
+            tick.tick().await;
+            asked.plugins.check_health().await;
+        }
+    });
+    tasks
+}
+
+/// What people see at start.
+fn announce(settings: &Settings, plugins: &Plugins) {
+    println!("jackfield {} on http://{}", env!("CARGO_PKG_VERSION"), settings.listen);
+    println!(
+        "  admin http://{}  data {}",
+        settings.admin_listen,
+        settings.data_dir.display()
+    );
+    for row in plugins.list() {
+        println!(
+            "  {:<16} {:<8} {:<11} {} routes, {} webhooks  {}",
+            row.id,
+            row.carrier,
+            row.state.as_str(),
+            row.routes,
+            row.webhooks,
+            row.reason
+        );
+    }
+}
+
+async fn until_told(running: &Running) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // The second one is "now".
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                std::process::exit(1);
+            });
+        }
+        _ => tracing::error!("cannot listen for signals"),
+    }
+    tracing::info!("draining");
+    running.draining.cancel();
+}
+
+async fn drain(settings: &Settings, running: &Running, inbox: &Inbox, stop: CancellationToken, serving: Serving) {
+    let deadline = Duration::from_secs_f64(settings.limits.drain_deadline);
+    tokio::time::sleep(Duration::from_secs_f64(settings.limits.drain_delay)).await;
+    stop.cancel();
+    for listener in serving {
+        if let Err(error) = listener.await {
+            tracing::error!(%error, "a listener ended badly");
+        }
+    }
+    inbox.drain(deadline).await;
+    running.plugins.shut_down(Duration::from_secs(5)).await;
+    let _ = std::fs::remove_file(settings.data_dir.join("control.sock"));
+    tracing::info!("drained");
+}
+
+impl Running {
+    /// Reads the configuration again and brings the plugins to it.
+    pub(crate) async fn replan(&self) -> Result<(), ApplyError> {
+        let planned = plan::plan(&self.loaded.settings).map_err(ApplyError::Config)?;
+        let problems = planned.problems;
+        self.plugins.apply(planned.wanted).await?;
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApplyError::Config(problems))
+        }
+    }
+
+    /// Switches a plugin on or off where that persists, and applies it.
+    pub(crate) async fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), ApplyError> {
+        let path = plan::plugins_file(&self.loaded.settings).unwrap_or_else(|| PathBuf::from("plugins.toml"));
+        let hash = jackfield_config::set_enabled(&path, id, enabled)?;
+        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) = hash;
+        self.replan().await
+    }
+
+    /// Whether this content is what we wrote last.
+    pub(crate) fn is_own_edit(&self, content: &[u8]) -> bool {
+        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) == jackfield_config::content_hash(content)
+    }
+}

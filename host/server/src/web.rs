@@ -1,0 +1,134 @@
+//! What answers on the main listener: host routes, then plugins, then the fallback.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, extract::Request, middleware::from_fn_with_state, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use jackfield_edge::RouteLabel;
+use jackfield_plugins::RouteRow;
+use jackfield_sdk::Principal;
+use tower::{ServiceExt, util::BoxCloneSyncService};
+
+use crate::{admin, operator, operator::Operators, probes, serve::Running};
+
+type Inner = BoxCloneSyncService<Request<Body>, Response, Infallible>;
+
+/// The service inside the layers.
+pub(crate) fn service(running: Arc<Running>, operators: Operators) -> Inner {
+    let host = probes::public_router(Arc::clone(&running)).merge(admin::router(Arc::clone(&running)));
+    let fallback = {
+        let running = Arc::clone(&running);
+        tower::service_fn(move |request: Request<Body>| {
+            let running = Arc::clone(&running);
+            async move { Ok::<_, Infallible>(beyond_the_host(&running, request).await) }
+        })
+    };
+    let routes = host
+        .fallback_service(fallback)
+        .layer(axum::middleware::from_fn(label))
+        .layer(from_fn_with_state(operators, operator::identify));
+    BoxCloneSyncService::new(routes)
+}
+
+/// Host routes get their own pattern as label.
+async fn label(request: Request<Body>, next: axum::middleware::Next) -> Response {
+    let path = request.uri().path();
+    let known = ["/alive", "/health", "/ready", "/saas", "/server_info", "/openapi.json"];
+    let route = if known.contains(&path) {
+        path.to_owned()
+    } else if path.starts_with("/api/admin/v1/") {
+        "/api/admin/v1/*".to_owned()
+    } else {
+        "other".to_owned()
+    };
+    let mut response = next.run(request).await;
+    if response.extensions().get::<RouteLabel>().is_none() {
+        response.extensions_mut().insert(RouteLabel {
+            route: route.into(),
+            plugin: "host".into(),
+        });
+    }
+    response
+}
+
+async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response {
+    let request = match running.plugins.serve(request).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
+    let path = request.uri().path();
+    if path.starts_with("/api") || path.starts_with("/mcp") {
+        return match request.extensions().get::<Principal>() {
+            None => json(StatusCode::UNAUTHORIZED, r#"{"error":"NoCredentialsError"}"#),
+            Some(_) => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
+        };
+    }
+    if path.starts_with("/assets") {
+        return json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#);
+    }
+    match &running.frontend {
+        Some(folder) => match folder.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        },
+        None => nothing_embedded(path),
+    }
+}
+
+fn nothing_embedded(path: &str) -> Response {
+    if path != "/" {
+        return json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#);
+    }
+    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Jackfield</title>\
+        <h1>Jackfield is running</h1><p>This build has no web app embedded. Set <code>JACKFIELD_FRONTEND_DIR</code> \
+        to a folder with one.</p></html>";
+    let mut response = Response::new(Body::from(page));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response
+}
+
+fn json(status: StatusCode, body: &'static str) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Everything mounted: the plugins' routes and the host's own.
+pub(crate) fn route_rows(running: &Running) -> Vec<RouteRow> {
+    let own = |method: &str, path: &str, policy: &str| RouteRow {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        plugin: "host".to_owned(),
+        policy: policy.to_owned(),
+        rate_limit: None,
+    };
+    let mut rows: Vec<RouteRow> = running.plugins.table().rows().to_vec();
+    for path in ["/alive", "/health", "/ready", "/saas", "/server_info"] {
+        rows.push(own("GET", path, "public"));
+    }
+    for (method, path) in [
+        ("GET", "/api/admin/v1/plugins"),
+        ("POST", "/api/admin/v1/plugins/{id}/{action}"),
+        ("GET", "/api/admin/v1/deliveries"),
+        ("GET", "/api/admin/v1/deliveries/{id}"),
+        ("POST", "/api/admin/v1/deliveries/{id}/cancel"),
+        ("POST", "/api/admin/v1/deliveries/replay"),
+        ("GET", "/api/admin/v1/replays/{id}"),
+        ("GET", "/api/admin/v1/routes"),
+        ("GET", "/api/admin/v1/config"),
+        ("GET", "/api/admin/v1/health"),
+        ("GET", "/api/admin/v1/stream"),
+        ("GET", "/openapi.json"),
+        ("GET", "/health/{plugin}"),
+    ] {
+        rows.push(own(method, path, "operator"));
+    }
+    rows.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
+    rows
+}

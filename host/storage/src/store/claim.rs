@@ -1,0 +1,273 @@
+//! Claiming heads: at most one running job per lane, over all replicas.
+//!
+//! Selecting heads is not enough once waits and overtaking exist: a woken job and its successor may both be heads. The lane's
+//! row in `lane_lease` decides; only jobs that got it are taken.
+
+use std::collections::HashMap;
+
+use jackfield_inbox::{
+    model::Claimed,
+    store::{ClaimRequest, StoreResult},
+};
+use jackfield_sdk::run::{Fence, Memo, MemoState, Wait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use uuid::Uuid;
+
+use super::{
+    SqlStore,
+    accept::{text_array, uuid_array},
+    away,
+    rows::{IN_THE_WAY, get, kind, memo, parse, unpack_headers},
+};
+
+/// Columns of a claimed job, its delivery and its body.
+const COLUMNS: &str = "d.kind, d.plugin, d.handler, d.tenant, d.delivery_id, d.event, d.lane, d.received_ms, d.epoch, d.death, \
+    b.headers, b.body";
+
+impl SqlStore {
+    pub(super) async fn due_plugins(&self) -> StoreResult<Vec<String>> {
+        let statement = self.statement(
+            "SELECT DISTINCT plugin FROM job WHERE state IN ('pending', 'waiting') AND run_at <= {now}",
+            [],
+        );
+        let rows = self.db.read.query_all_raw(statement).await.map_err(away)?;
+        rows.iter().map(|row| get(row, "plugin")).collect()
+    }
+
+    pub(super) async fn claim_heads(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
+        if self.db.is_sqlite() && !self.anything_due(&request.plugin).await? {
+            return Ok(Vec::new());
+        }
+        let tx = self.begin().await?;
+        let rows = if self.db.is_sqlite() {
+            self.take_one_by_one(&tx, request).await?
+        } else {
+            self.take_at_once(&tx, request).await?
+        };
+        let claimed = self.complete(&tx, rows).await?;
+        tx.commit().await.map_err(away)?;
+        Ok(claimed)
+    }
+
+    /// A look without the write lock, so that idle polling disturbs nobody.
+    async fn anything_due(&self, plugin: &str) -> StoreResult<bool> {
+        let statement = self.statement(
+            "SELECT 1 AS one FROM job WHERE plugin = $1 AND state IN ('pending', 'waiting') AND run_at <= {now} LIMIT 1",
+            [plugin.into()],
+        );
+        Ok(self.db.read.query_one_raw(statement).await.map_err(away)?.is_some())
+    }
+
+    async fn take_at_once(&self, tx: &DatabaseTransaction, request: &ClaimRequest) -> StoreResult<Vec<QueryResult>> {
+        let text = format!(
+            "WITH heads AS MATERIALIZED (\
+               SELECT j.id, j.plugin, j.lane, j.seq, j.dirty FROM job j \
+               WHERE j.plugin = $1 AND j.state IN ('pending', 'waiting') AND j.run_at <= {{now}} AND NOT (j.tenant = ANY($4::text[])) \
+                 AND (j.lane IS NULL OR (NOT EXISTS (SELECT 1 FROM lane_lease l WHERE l.plugin = j.plugin AND l.lane = j.lane) \
+                   AND NOT {IN_THE_WAY})) \
+               ORDER BY j.seq LIMIT $2 FOR UPDATE OF j SKIP LOCKED), \
+             leased AS (INSERT INTO lane_lease (plugin, lane, job) \
+               SELECT DISTINCT ON (plugin, lane) plugin, lane, id FROM heads WHERE lane IS NOT NULL ORDER BY plugin, lane, seq \
+               ON CONFLICT DO NOTHING RETURNING job), \
+             over AS (UPDATE delivery SET overtaken = true WHERE NOT overtaken AND id IN (\
+               SELECT e.id FROM heads h JOIN job e ON e.plugin = h.plugin AND e.lane = h.lane AND e.seq < h.seq \
+                 AND e.state = 'pending' AND e.failures > 0 WHERE h.id IN (SELECT job FROM leased))), \
+             taken AS (UPDATE job j SET state = 'running', token = token + 1, attempts = attempts + 1, \
+                 lease_until = {{now}} + $3, dirty = true \
+               FROM heads h WHERE j.id = h.id AND (h.lane IS NULL OR h.id IN (SELECT job FROM leased)) \
+               RETURNING j.id, j.seq, j.token, j.attempts, j.failures, j.first_failed_ms, h.dirty AS maybe_done, j.wait, j.wait_since) \
+             SELECT t.*, {COLUMNS}, {{now}} AS now_ms FROM taken t JOIN delivery d ON d.id = t.id JOIN body b ON b.id = t.id ORDER BY t.seq"
+        );
+        let values = [
+            request.plugin.clone().into(),
+            i64::from(request.limit).into(),
+            lease(request).into(),
+            text_array(request.except_tenants.iter().cloned().map(Some)),
+        ];
+        tx.query_all_raw(self.statement(&text, values)).await.map_err(away)
+    }
+
+    async fn take_one_by_one(&self, tx: &DatabaseTransaction, request: &ClaimRequest) -> StoreResult<Vec<QueryResult>> {
+        let excepted: Vec<String> = (0..request.except_tenants.len())
+            .map(|at| format!("${}", at + 3))
+            .collect();
+        let tenants = if excepted.is_empty() {
+            String::new()
+        } else {
+            format!("AND j.tenant NOT IN ({})", excepted.join(", "))
+        };
+        let text = format!(
+            "SELECT j.id, j.plugin, j.lane, j.seq FROM job j \
+             WHERE j.plugin = $1 AND j.state IN ('pending', 'waiting') AND j.run_at <= {{now}} {tenants} \
+               AND (j.lane IS NULL OR (NOT EXISTS (SELECT 1 FROM lane_lease l WHERE l.plugin = j.plugin AND l.lane = j.lane) \
+                 AND NOT {IN_THE_WAY})) \
+             ORDER BY j.seq LIMIT $2"
+        );
+        let mut values: Vec<Value> = vec![request.plugin.clone().into(), i64::from(request.limit).into()];
+        values.extend(request.except_tenants.iter().cloned().map(Value::from));
+        let heads = tx.query_all_raw(self.statement(&text, values)).await.map_err(away)?;
+        let mut taken = Vec::with_capacity(heads.len());
+        for head in heads {
+            let id: Uuid = get(&head, "id")?;
+            let lane: Option<String> = get(&head, "lane")?;
+            if let Some(lane) = lane {
+                let lease = self.statement(
+                    "INSERT INTO lane_lease (plugin, lane, job) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                    [request.plugin.clone().into(), lane.clone().into(), id.into()],
+                );
+                if tx.execute_raw(lease).await.map_err(away)?.rows_affected() == 0 {
+                    continue;
+                }
+                let overtaken = self.statement(
+                    "UPDATE delivery SET overtaken = 1 WHERE overtaken = 0 AND id IN (SELECT e.id FROM job e \
+                     WHERE e.plugin = $1 AND e.lane = $2 AND e.seq < $3 AND e.state = 'pending' AND e.failures > 0)",
+                    [
+                        request.plugin.clone().into(),
+                        lane.into(),
+                        get::<i64>(&head, "seq")?.into(),
+                    ],
+                );
+                tx.execute_raw(overtaken).await.map_err(away)?;
+            }
+            let text = format!(
+                "SELECT j.id, j.token + 1 AS token, j.attempts + 1 AS attempts, j.failures, j.first_failed_ms, \
+                 j.dirty AS maybe_done, j.wait, j.wait_since, {COLUMNS}, {{now}} AS now_ms \
+                 FROM job j JOIN delivery d ON d.id = j.id JOIN body b ON b.id = j.id WHERE j.id = $1"
+            );
+            let row = tx
+                .query_one_raw(self.statement(&text, [id.into()]))
+                .await
+                .map_err(away)?;
+            let take = self.statement(
+                "UPDATE job SET state = 'running', token = token + 1, attempts = attempts + 1, lease_until = {now} + $2, \
+                 dirty = 1 WHERE id = $1",
+                [id.into(), lease(request).into()],
+            );
+            tx.execute_raw(take).await.map_err(away)?;
+            taken.extend(row);
+        }
+        Ok(taken)
+    }
+
+    /// Adds the memos; a wait that is over becomes one.
+    async fn complete(&self, tx: &DatabaseTransaction, rows: Vec<QueryResult>) -> StoreResult<Vec<Claimed>> {
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut one = claim_of(row)?;
+            let wait: Option<String> = get(row, "wait")?;
+            if let Some(wait) = wait {
+                let since: Option<i64> = get(row, "wait_since")?;
+                let wait: Wait = parse(&wait)?;
+                self.end_wait(tx, &one, wait, since.unwrap_or(one.now_ms)).await?;
+            }
+            if one.attempt == 1 {
+                one.memos = Vec::new();
+            }
+            claimed.push(one);
+        }
+        let again: Vec<Uuid> = claimed
+            .iter()
+            .filter(|one| one.attempt > 1)
+            .map(|one| one.fence.job)
+            .collect();
+        let mut memos = self.memos_of(tx, &again).await?;
+        for one in &mut claimed {
+            one.memos = memos.remove(&one.fence.job).unwrap_or_default();
+        }
+        Ok(claimed)
+    }
+
+    async fn memos_of(&self, tx: &DatabaseTransaction, jobs: &[Uuid]) -> StoreResult<HashMap<Uuid, Vec<Memo>>> {
+        let mut memos: HashMap<Uuid, Vec<Memo>> = HashMap::new();
+        if jobs.is_empty() {
+            return Ok(memos);
+        }
+        let rows = if self.db.is_sqlite() {
+            let mut rows = Vec::new();
+            for job in jobs {
+                let statement = self.statement(
+                    "SELECT * FROM memo WHERE job = $1 ORDER BY started_ms, name",
+                    [(*job).into()],
+                );
+                rows.extend(tx.query_all_raw(statement).await.map_err(away)?);
+            }
+            rows
+        } else {
+            let statement = self.statement(
+                "SELECT * FROM memo WHERE job = ANY($1::uuid[]) ORDER BY started_ms, name",
+                [uuid_array(jobs.iter().copied())],
+            );
+            tx.query_all_raw(statement).await.map_err(away)?
+        };
+        for row in &rows {
+            let (job, memo) = memo(row)?;
+            memos.entry(job).or_default().push(memo);
+        }
+        Ok(memos)
+    }
+
+    async fn end_wait(&self, tx: &DatabaseTransaction, one: &Claimed, wait: Wait, since: i64) -> StoreResult<()> {
+        let value = self.first_signal(tx, &one.plugin, &wait).await?;
+        let state = value.map_or(MemoState::TimedOut, |value| MemoState::Signalled {
+            value: value.into(),
+        });
+        let memo = super::write::wait_memo(one.fence.job, one.epoch, wait, state, since, one.now_ms);
+        self.put_memo(tx, one.fence.job, &memo).await?;
+        let clear = self.statement(
+            "UPDATE job SET wait = NULL, wait_topic = NULL, wait_since = NULL WHERE id = $1",
+            [one.fence.job.into()],
+        );
+        tx.execute_raw(clear).await.map_err(away).map(|_| ())
+    }
+
+    pub(super) async fn first_signal(
+        &self,
+        tx: &DatabaseTransaction,
+        plugin: &str,
+        wait: &Wait,
+    ) -> StoreResult<Option<Vec<u8>>> {
+        let Some(topic) = &wait.topic else { return Ok(None) };
+        let statement = self.statement(
+            "SELECT value FROM signal WHERE plugin = $1 AND topic = $2 AND seq > $3 ORDER BY seq LIMIT 1",
+            [plugin.into(), topic.clone().into(), wait.after.into()],
+        );
+        tx.query_one_raw(statement)
+            .await
+            .map_err(away)?
+            .map(|row| get(&row, "value"))
+            .transpose()
+    }
+}
+
+fn lease(request: &ClaimRequest) -> i64 {
+    i64::try_from(request.lease_ms).unwrap_or(i64::MAX / 4)
+}
+
+fn claim_of(row: &QueryResult) -> StoreResult<Claimed> {
+    let death: Option<String> = get(row, "death")?;
+    let count = |column: &str| get::<i32>(row, column).map(|count| u32::try_from(count).unwrap_or(0));
+    Ok(Claimed {
+        fence: Fence {
+            job: get(row, "id")?,
+            token: get(row, "token")?,
+        },
+        kind: kind(&get::<String>(row, "kind")?)?,
+        plugin: get(row, "plugin")?,
+        handler: get(row, "handler")?,
+        tenant: get(row, "tenant")?,
+        delivery_id: get(row, "delivery_id")?,
+        event: get(row, "event")?,
+        lane: get(row, "lane")?,
+        headers: unpack_headers(&get::<Vec<u8>>(row, "headers")?),
+        body: get::<Vec<u8>>(row, "body")?.into(),
+        received_ms: get(row, "received_ms")?,
+        attempt: count("attempts")?,
+        failures: count("failures")?,
+        first_failed_ms: get(row, "first_failed_ms")?,
+        maybe_done: get(row, "maybe_done")?,
+        epoch: count("epoch")?,
+        memos: Vec::new(),
+        death: death.as_deref().map(parse).transpose()?,
+        now_ms: get(row, "now_ms")?,
+    })
+}

@@ -1,0 +1,139 @@
+//! The inbox on SQL. One text for both databases wherever they agree (`$1` works in both); where PostgreSQL can do a batch in
+//! one statement it does.
+
+mod accept;
+mod claim;
+mod read;
+mod replay;
+mod rows;
+mod tend;
+mod write;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jackfield_inbox::{
+    model::{Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, Write, WriteError, Written},
+    store::{ClaimRequest, Store, StoreError, StoreResult},
+};
+use jackfield_sdk::run::Fence;
+use sea_orm::{DatabaseTransaction, DbErr, Statement, Value};
+use uuid::Uuid;
+
+use crate::open::Database;
+
+/// The inbox in a database.
+#[derive(Clone)]
+pub struct SqlStore {
+    db: Database,
+    /// Set by tests; otherwise the database's own clock.
+    clock: Option<Arc<AtomicI64>>,
+}
+
+impl SqlStore {
+    /// On an open database, by its clock.
+    pub fn new(db: Database) -> Self {
+        Self { db, clock: None }
+    }
+
+    /// By a clock that tests move.
+    pub fn with_clock(db: Database, clock: Arc<AtomicI64>) -> Self {
+        Self { db, clock: Some(clock) }
+    }
+
+    /// A statement; `{now}` in the text is the clock.
+    fn statement(&self, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        let now = match &self.clock {
+            Some(clock) => clock.load(Ordering::SeqCst).to_string(),
+            None if self.db.is_sqlite() => "CAST(unixepoch('subsec') * 1000 AS INTEGER)".to_owned(),
+            None => "(extract(epoch from clock_timestamp()) * 1000)::bigint".to_owned(),
+        };
+        Statement::from_sql_and_values(self.db.backend, text.replace("{now}", &now), values)
+    }
+
+    async fn begin(&self) -> StoreResult<DatabaseTransaction> {
+        self.db.begin().await.map_err(away)
+    }
+}
+
+/// Every database error is "not now": the caller answers 503 and the sender tries again.
+fn away(error: DbErr) -> StoreError {
+    StoreError(error.to_string())
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>> {
+        self.accept_batch(batch).await
+    }
+    async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
+        self.claim_heads(request).await
+    }
+    async fn due(&self) -> StoreResult<Vec<String>> {
+        self.due_plugins().await
+    }
+    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        self.write_batch(writes).await
+    }
+    async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
+        self.extend_leases(fences, lease_ms).await
+    }
+    async fn reclaim(&self) -> StoreResult<u64> {
+        self.reclaim_lost().await
+    }
+    async fn signal(&self, plugin: &str, topic: &str, value: Bytes) -> StoreResult<i64> {
+        self.send_signal(plugin, topic, value).await
+    }
+    async fn cursor(&self, plugin: &str, topic: &str) -> StoreResult<i64> {
+        self.topic_cursor(plugin, topic).await
+    }
+    async fn cancel(&self, id: Uuid, reason: &str) -> StoreResult<bool> {
+        self.cancel_one(id, reason).await
+    }
+    async fn hold(&self, plugin: &str, reason: &str) -> StoreResult<u64> {
+        self.shift(plugin, "pending", "held", Some(reason)).await
+    }
+    async fn unhold(&self, plugin: &str) -> StoreResult<u64> {
+        self.shift(plugin, "held", "pending", None).await
+    }
+    async fn list(&self, filter: &Filter, before: Option<Uuid>, limit: u32) -> StoreResult<Vec<Summary>> {
+        self.list_page(filter, before, limit).await
+    }
+    async fn show(&self, id: Uuid) -> StoreResult<Option<Detail>> {
+        self.show_one(id).await
+    }
+    async fn count(&self, filter: &Filter) -> StoreResult<u64> {
+        self.count_matching(filter).await
+    }
+    async fn replay_begin(&self, filter: &Filter, mode: ReplayMode) -> StoreResult<Replay> {
+        self.begin_replay(filter, mode).await
+    }
+    async fn replay_step(&self, id: Uuid, chunk: u32) -> StoreResult<Option<Replay>> {
+        self.step_replay(id, chunk).await
+    }
+    async fn replay_get(&self, id: Uuid) -> StoreResult<Option<Replay>> {
+        self.one_replay(id).await
+    }
+    async fn replays_open(&self) -> StoreResult<Vec<Replay>> {
+        self.open_replays().await
+    }
+    async fn purge(&self, before_ms: i64, limit: u32) -> StoreResult<u64> {
+        self.purge_old(before_ms, limit).await
+    }
+    async fn counts(&self) -> StoreResult<Vec<Count>> {
+        self.live_counts().await
+    }
+    async fn values(&self, prefix: &str) -> StoreResult<Vec<(String, Bytes)>> {
+        self.host_values(prefix).await
+    }
+    async fn set_value(&self, key: &str, value: Option<Bytes>) -> StoreResult<()> {
+        self.set_host_value(key, value).await
+    }
+    async fn now_ms(&self) -> StoreResult<i64> {
+        self.clock_ms().await
+    }
+}

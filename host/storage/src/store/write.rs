@@ -1,0 +1,388 @@
+//! Writes of runs: memos, parks, ends. Each is fenced: the job row is locked `WHERE token = mine` first; no row, no write.
+
+use std::collections::HashMap;
+
+use jackfield_inbox::{
+    model::{AttemptEnd, Next, Write, WriteError, Written, key_base},
+    store::StoreResult,
+};
+use jackfield_sdk::run::{Fence, Memo, MemoState, Wait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use uuid::Uuid;
+
+use super::{
+    SqlStore,
+    accept::{bytes_array, int_array, text_array, uuid_array},
+    away,
+    rows::{get, json},
+};
+
+/// What a write needs to know of its job.
+struct Owned {
+    plugin: String,
+    lane: Option<String>,
+    attempts: i32,
+}
+
+impl SqlStore {
+    pub(super) async fn write_batch(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        let tx = self.begin().await?;
+        let owned = self.lock_owned(&tx, &writes).await?;
+        let mut answers = vec![Err(WriteError::Fenced); writes.len()];
+        let (mut memos, mut dones) = (Vec::new(), Vec::new());
+        for (at, write) in writes.iter().enumerate() {
+            let fence = write.fence();
+            let Some(job) = owned
+                .get(&fence.job)
+                .filter(|(token, _)| *token == fence.token)
+                .map(|(_, job)| job)
+            else {
+                continue;
+            };
+            answers[at] = Ok(match write {
+                Write::Memo(_, memo) => {
+                    memos.push((fence.job, memo));
+                    Written::Ok
+                }
+                Write::Park(_, wait) => self.park(&tx, fence, job, wait).await?,
+                Write::End(_, end) => {
+                    match &end.next {
+                        Next::Done(_) => dones.push((fence, job, end.as_ref())),
+                        _ => self.end_otherwise(&tx, fence, job, end).await?,
+                    }
+                    Written::Ok
+                }
+            });
+        }
+        self.put_memos(&tx, &memos).await?;
+        self.end_done(&tx, &dones).await?;
+        tx.commit().await.map_err(away)?;
+        Ok(answers)
+    }
+
+    /// Locks the jobs that are written, and tells which token runs them now.
+    async fn lock_owned(&self, tx: &DatabaseTransaction, writes: &[Write]) -> StoreResult<HashMap<Uuid, (i64, Owned)>> {
+        let rows = if self.db.is_sqlite() {
+            let mut rows = Vec::new();
+            for write in writes {
+                let statement = self.statement(
+                    "SELECT id, token, plugin, lane, attempts FROM job WHERE id = $1 AND state = 'running'",
+                    [write.fence().job.into()],
+                );
+                rows.extend(tx.query_one_raw(statement).await.map_err(away)?);
+            }
+            rows
+        } else {
+            let statement = self.statement(
+                "SELECT id, token, plugin, lane, attempts FROM job WHERE id = ANY($1::uuid[]) AND state = 'running' \
+                 ORDER BY id FOR NO KEY UPDATE",
+                [uuid_array(writes.iter().map(|write| write.fence().job))],
+            );
+            tx.query_all_raw(statement).await.map_err(away)?
+        };
+        let owned = |row: &QueryResult| -> StoreResult<(Uuid, (i64, Owned))> {
+            let job = Owned {
+                plugin: get(row, "plugin")?,
+                lane: get(row, "lane")?,
+                attempts: get(row, "attempts")?,
+            };
+            Ok((get(row, "id")?, (get(row, "token")?, job)))
+        };
+        rows.iter().map(owned).collect()
+    }
+
+    async fn put_memos(&self, tx: &DatabaseTransaction, memos: &[(Uuid, &Memo)]) -> StoreResult<()> {
+        if memos.is_empty() {
+            return Ok(());
+        }
+        if self.db.is_sqlite() {
+            for (job, memo) in memos {
+                self.put_memo(tx, *job, memo).await?;
+            }
+            return Ok(());
+        }
+        let states: Vec<Vec<u8>> = memos
+            .iter()
+            .map(|(_, memo)| state_bytes(memo))
+            .collect::<StoreResult<_>>()?;
+        let statement = self.statement(
+            "INSERT INTO memo (job, name, key, state, attempt, started_ms, ended_ms) \
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bigint[]::int[], $6::bigint[], $7::bigint[]) \
+             ON CONFLICT (job, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
+               started_ms = excluded.started_ms, ended_ms = excluded.ended_ms",
+            [
+                uuid_array(memos.iter().map(|(job, _)| *job)),
+                text_array(memos.iter().map(|(_, memo)| Some(memo.name.clone()))),
+                text_array(memos.iter().map(|(_, memo)| Some(memo.key.clone()))),
+                bytes_array(states.into_iter()),
+                int_array(memos.iter().map(|(_, memo)| i64::from(memo.attempt))),
+                int_array(memos.iter().map(|(_, memo)| memo.started_ms)),
+                int_array(memos.iter().map(|(_, memo)| memo.ended_ms)),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+    }
+
+    pub(super) async fn put_memo(&self, tx: &DatabaseTransaction, job: Uuid, memo: &Memo) -> StoreResult<()> {
+        let statement = self.statement(
+            "INSERT INTO memo (job, name, key, state, attempt, started_ms, ended_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (job, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
+               started_ms = excluded.started_ms, ended_ms = excluded.ended_ms",
+            [
+                job.into(),
+                memo.name.clone().into(),
+                memo.key.clone().into(),
+                state_bytes(memo)?.into(),
+                i32::try_from(memo.attempt).unwrap_or(i32::MAX).into(),
+                memo.started_ms.into(),
+                memo.ended_ms.into(),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+    }
+
+    /// The share lock on the topic's row orders us against the signaller, who updates it: either we see the signal, or the
+    /// signaller sees us waiting.
+    async fn park(&self, tx: &DatabaseTransaction, fence: Fence, job: &Owned, wait: &Wait) -> StoreResult<Written> {
+        if let Some(topic) = &wait.topic {
+            let make = self.statement(
+                "INSERT INTO topic (plugin, topic, seq) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+                [job.plugin.clone().into(), topic.clone().into()],
+            );
+            tx.execute_raw(make).await.map_err(away)?;
+            if !self.db.is_sqlite() {
+                let share = self.statement(
+                    "SELECT seq FROM topic WHERE plugin = $1 AND topic = $2 FOR SHARE",
+                    [job.plugin.clone().into(), topic.clone().into()],
+                );
+                tx.query_one_raw(share).await.map_err(away)?;
+            }
+        }
+        let now = self.clock_in(tx).await?;
+        if let Some(value) = self.first_signal(tx, &job.plugin, wait).await? {
+            let row = tx
+                .query_one_raw(self.statement("SELECT epoch FROM delivery WHERE id = $1", [fence.job.into()]))
+                .await
+                .map_err(away)?;
+            let epoch: i32 = row.map(|row| get(&row, "epoch")).transpose()?.unwrap_or(0);
+            let state = MemoState::Signalled { value: value.into() };
+            let memo = wait_memo(
+                fence.job,
+                u32::try_from(epoch).unwrap_or(0),
+                wait.clone(),
+                state,
+                now,
+                now,
+            );
+            self.put_memo(tx, fence.job, &memo).await?;
+            return Ok(Written::Over(memo));
+        }
+        let timeout = i64::try_from(wait.timeout_ms).unwrap_or(i64::MAX / 4);
+        let statement = self.statement(
+            "UPDATE job SET state = 'waiting', run_at = $2, wait = $3, wait_topic = $4, wait_since = $5, dirty = $6 WHERE id = $1",
+            [
+                fence.job.into(),
+                now.saturating_add(timeout).into(),
+                json(wait)?.into(),
+                wait.topic.clone().into(),
+                now.into(),
+                false.into(),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away)?;
+        self.free_lane(tx, fence.job, job).await?;
+        Ok(Written::Ok)
+    }
+
+    async fn free_lane(&self, tx: &DatabaseTransaction, id: Uuid, job: &Owned) -> StoreResult<()> {
+        let Some(lane) = &job.lane else { return Ok(()) };
+        let statement = self.statement(
+            "DELETE FROM lane_lease WHERE plugin = $1 AND lane = $2 AND job = $3",
+            [job.plugin.clone().into(), lane.clone().into(), id.into()],
+        );
+        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+    }
+
+    async fn end_done(&self, tx: &DatabaseTransaction, dones: &[(Fence, &Owned, &AttemptEnd)]) -> StoreResult<()> {
+        if dones.is_empty() {
+            return Ok(());
+        }
+        if self.db.is_sqlite() {
+            for (fence, job, end) in dones {
+                self.done_one(tx, *fence, job, end).await?;
+            }
+            return Ok(());
+        }
+        let mut outcomes = Vec::with_capacity(dones.len());
+        let mut summaries = Vec::with_capacity(dones.len());
+        for (_, _, end) in dones {
+            let Next::Done(outcome) = &end.next else { continue };
+            outcomes.push(Some(json(outcome)?));
+            summaries.push(Some(outcome.summary.clone()));
+        }
+        let orphans: Vec<Option<String>> = dones
+            .iter()
+            .map(|(_, _, end)| orphans(end))
+            .collect::<StoreResult<_>>()?;
+        let statement = self.statement(
+            "WITH e AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[]) \
+               AS e(id, outcome, summary, started, orphans)), \
+             gone AS (DELETE FROM job j USING e WHERE j.id = e.id RETURNING j.id, j.plugin, j.lane, j.attempts, j.token), \
+             lanes AS (DELETE FROM lane_lease l USING gone g WHERE l.plugin = g.plugin AND l.lane = g.lane AND l.job = g.id), \
+             att AS (INSERT INTO attempt (job, number, started_ms, ended_ms) \
+               SELECT g.id, g.attempts, e.started, {now} FROM gone g JOIN e ON e.id = g.id) \
+             UPDATE delivery d SET state = 'done', finished_ms = {now}, outcome = e.outcome, summary = e.summary, \
+               reason = CASE WHEN d.overtaken THEN 'overtaken by later deliveries of its lane' END, \
+               attempts = g.attempts, token = g.token, dirty = false, orphans = e.orphans \
+             FROM gone g JOIN e ON e.id = g.id WHERE d.id = g.id",
+            [
+                uuid_array(dones.iter().map(|(fence, _, _)| fence.job)),
+                text_array(outcomes.into_iter()),
+                text_array(summaries.into_iter()),
+                int_array(dones.iter().map(|(_, _, end)| end.started_ms)),
+                text_array(orphans.into_iter()),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+    }
+
+    async fn done_one(&self, tx: &DatabaseTransaction, fence: Fence, job: &Owned, end: &AttemptEnd) -> StoreResult<()> {
+        let Next::Done(outcome) = &end.next else { return Ok(()) };
+        self.record(tx, fence, job, end, None).await?;
+        let statement = self.statement(
+            "UPDATE delivery SET state = 'done', finished_ms = {now}, outcome = $2, summary = $3, \
+             reason = CASE WHEN overtaken THEN 'overtaken by later deliveries of its lane' END, \
+             attempts = $4, token = $5, dirty = 0, orphans = $6 WHERE id = $1",
+            [
+                fence.job.into(),
+                json(outcome)?.into(),
+                outcome.summary.clone().into(),
+                job.attempts.into(),
+                fence.token.into(),
+                orphans(end)?.into(),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away)?;
+        self.drop_job(tx, fence.job, job).await
+    }
+
+    async fn end_otherwise(
+        &self,
+        tx: &DatabaseTransaction,
+        fence: Fence,
+        job: &Owned,
+        end: &AttemptEnd,
+    ) -> StoreResult<()> {
+        match &end.next {
+            Next::Done(_) => {}
+            Next::Retry { failure, delay_ms } => {
+                self.record(tx, fence, job, end, Some(&failure.message)).await?;
+                let update = self.statement(
+                    "UPDATE job SET state = 'pending', failures = failures + 1, run_at = {now} + $2, \
+                     first_failed_ms = COALESCE(first_failed_ms, {now}) WHERE id = $1",
+                    [
+                        fence.job.into(),
+                        i64::try_from(*delay_ms).unwrap_or(i64::MAX / 4).into(),
+                    ],
+                );
+                tx.execute_raw(update).await.map_err(away)?;
+                let note = self.statement(
+                    "UPDATE delivery SET last_error = $2, orphans = $3 WHERE id = $1",
+                    [fence.job.into(), failure.message.clone().into(), orphans(end)?.into()],
+                );
+                tx.execute_raw(note).await.map_err(away)?;
+                self.free_lane(tx, fence.job, job).await?;
+            }
+            Next::Dead { failure, notice } => {
+                self.record(tx, fence, job, end, Some(&failure.message)).await?;
+                let statement = self.statement(
+                    "UPDATE delivery SET state = 'dead', finished_ms = {now}, reason = $2, last_error = $2, attempts = $3, \
+                     token = $4, dirty = $5, orphans = $6 WHERE id = $1",
+                    [
+                        fence.job.into(),
+                        failure.message.clone().into(),
+                        job.attempts.into(),
+                        fence.token.into(),
+                        true.into(),
+                        orphans(end)?.into(),
+                    ],
+                );
+                tx.execute_raw(statement).await.map_err(away)?;
+                self.drop_job(tx, fence.job, job).await?;
+                if let Some(notice) = notice {
+                    self.accept_in(tx, std::slice::from_ref(notice.as_ref())).await?;
+                }
+            }
+            Next::Released => {
+                let statement = self.statement(
+                    "UPDATE job SET state = 'pending', attempts = attempts - 1, run_at = {now} WHERE id = $1",
+                    [fence.job.into()],
+                );
+                tx.execute_raw(statement).await.map_err(away)?;
+                self.free_lane(tx, fence.job, job).await?;
+            }
+            Next::Held(reason) => {
+                let hold = "UPDATE job SET state = 'held', attempts = attempts - 1 WHERE id = $1";
+                tx.execute_raw(self.statement(hold, [fence.job.into()]))
+                    .await
+                    .map_err(away)?;
+                let note = "UPDATE delivery SET reason = $2 WHERE id = $1";
+                let values = [fence.job.into(), reason.clone().into()];
+                tx.execute_raw(self.statement(note, values)).await.map_err(away)?;
+                self.free_lane(tx, fence.job, job).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        tx: &DatabaseTransaction,
+        fence: Fence,
+        job: &Owned,
+        end: &AttemptEnd,
+        error: Option<&str>,
+    ) -> StoreResult<()> {
+        let statement = self.statement(
+            "INSERT INTO attempt (job, number, started_ms, ended_ms, error) VALUES ($1, $2, $3, {now}, $4)",
+            [
+                fence.job.into(),
+                job.attempts.into(),
+                end.started_ms.into(),
+                error.map(str::to_owned).into(),
+            ],
+        );
+        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+    }
+
+    async fn drop_job(&self, tx: &DatabaseTransaction, id: Uuid, job: &Owned) -> StoreResult<()> {
+        tx.execute_raw(self.statement("DELETE FROM job WHERE id = $1", [id.into()]))
+            .await
+            .map_err(away)?;
+        self.free_lane(tx, id, job).await
+    }
+}
+
+fn orphans(end: &AttemptEnd) -> StoreResult<Option<String>> {
+    if end.orphans.is_empty() {
+        Ok(None)
+    } else {
+        json(&end.orphans).map(Some)
+    }
+}
+
+fn state_bytes(memo: &Memo) -> StoreResult<Vec<u8>> {
+    json(&memo.state).map(String::into_bytes)
+}
+
+pub(super) fn wait_memo(job: Uuid, epoch: u32, wait: Wait, state: MemoState, started_ms: i64, ended_ms: i64) -> Memo {
+    let key = format!("{}/{}", key_base(job, epoch), wait.name);
+    Memo {
+        name: wait.name,
+        key,
+        state,
+        attempt: wait.attempt,
+        started_ms,
+        ended_ms,
+    }
+}

@@ -1,0 +1,1 @@
+//! End-to-end suites: the shipped binary, real services, senders that are not ours.
