@@ -2,6 +2,7 @@
 //! environment, nothing else. Every effective value knows where it came from; every problem says file, line, key and fix.
 
 mod edit;
+mod load;
 mod plugins;
 mod problem;
 mod resolve;
@@ -9,8 +10,9 @@ mod settings;
 mod source;
 
 pub use edit::{EditError, content_hash, set_enabled};
+pub use load::load;
 pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};
 pub use problem::Problem;
 pub use resolve::{Decision, Resolved, decide, resolve};
-pub use settings::{Flags, Loaded, Settings, load};
+pub use settings::{Flags, Loaded, Settings};
 pub use source::{Environment, Source};

@@ -189,10 +189,10 @@ pub fn decide(entry: Option<&PluginEntry>, resolved: &Resolved) -> Decision {
     if enabled == Enabled::Off {
         return Decision::Disabled("disabled in plugins.toml".to_owned());
     }
-    if enabled == Enabled::Auto {
-        if let Some(missing) = resolved.missing_enables.first() {
-            return Decision::Disabled(format!("auto: {missing} is not set"));
-        }
+    if enabled == Enabled::Auto
+        && let Some(missing) = resolved.missing_enables.first()
+    {
+        return Decision::Disabled(format!("auto: {missing} is not set"));
     }
     let mut problems = resolved.problems.clone();
     problems.extend(resolved.missing.iter().map(|how| Problem {
@@ -252,7 +252,7 @@ fn fits(field: &Value, value: &Value) -> bool {
                 _ => true,
             }),
         Some("boolean") => value.is_boolean(),
-        Some("integer") | Some("number") => {
+        Some("integer" | "number") => {
             let whole = field["type"] == "number" || value.is_i64() || value.is_u64();
             whole
                 && value.as_f64().is_some_and(|number| {

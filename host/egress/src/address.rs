@@ -32,13 +32,11 @@ fn public_v6(address: Ipv6Addr) -> bool {
     let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match parts {
         // Mapped ::ffff:0:0/96 and the older compatible ::/96 hold an IPv4 address; :: and ::1 fall under it.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0, 0, high, low] => public_v4(embedded(high, low)),
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] => public_v4(embedded(high, low)),
         // NAT64, RFC 6052.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => public_v4(embedded(high, low)),
         // NAT64 local use (RFC 8215), Teredo, documentation, benchmarking, ORCHID, discard-only.
-        [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] | [0x2001, 0xdb8, ..] | [0x2001, 2, 0, ..] | [0x100, 0, 0, 0, ..] => {
-            false
-        }
+        [0x64, 0xff9b, 1, ..] | [0x2001, 0 | 0xdb8, ..] | [0x2001, 2, 0, ..] | [0x100, 0, 0, 0, ..] => false,
         [0x2001, second, ..] if (0x10..0x40).contains(&second) => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
         // 6to4, RFC 3056.

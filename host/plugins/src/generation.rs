@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use jackfield_inbox::engine::Runner;
 use jackfield_sdk::{
     descriptor::Descriptor,
@@ -29,8 +30,8 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 pub struct Generation {
     /// What the inbox runs jobs on.
     pub(crate) runner: Arc<Runner>,
-    /// The configuration it works with.
-    pub(crate) wanted: Wanted,
+    /// The configuration it works with: what it was made with, or what it took since.
+    wanted: ArcSwap<Wanted>,
     retired: watch::Sender<bool>,
     in_flight: TaskTracker,
     draining: AtomicBool,
@@ -89,7 +90,7 @@ impl Generation {
         );
         Ok(Arc::new(Self {
             runner: Arc::new(runner),
-            wanted,
+            wanted: ArcSwap::from_pointee(wanted),
             retired,
             in_flight: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -99,6 +100,16 @@ impl Generation {
     /// The running plugin.
     pub(crate) fn instance(&self) -> &Arc<dyn Instance> {
         &self.runner.instance
+    }
+
+    /// What it works with.
+    pub(crate) fn works_with(&self) -> Arc<Wanted> {
+        self.wanted.load_full()
+    }
+
+    /// It took another configuration.
+    pub(crate) fn reconfigured(&self, wanted: Wanted) {
+        self.wanted.store(Arc::new(wanted));
     }
 
     /// Generation number.

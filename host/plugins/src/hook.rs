@@ -141,13 +141,13 @@ impl Hook {
     async fn store(&self, inbox: &Inbox, headers: &HeaderMap, body: Bytes) -> Response<Body> {
         let mut found = self.plan.evaluate(headers, &body);
         let mut take = |index: usize| found.get_mut(index).and_then(Option::take);
-        if let Some(challenge) = &self.descriptor.challenge {
-            if take(at::CHALLENGE).as_deref() == Some(challenge.equals.as_str()) {
-                return challenge_answer(
-                    challenge.member.as_deref(),
-                    take(at::CHALLENGE_ANSWER).unwrap_or_default(),
-                );
-            }
+        if let Some(challenge) = &self.descriptor.challenge
+            && take(at::CHALLENGE).as_deref() == Some(challenge.equals.as_str())
+        {
+            return challenge_answer(
+                challenge.member.as_deref(),
+                take(at::CHALLENGE_ANSWER).unwrap_or_default(),
+            );
         }
         let tenant = take(at::TENANT).unwrap_or_default();
         let delivery_id =

@@ -12,9 +12,11 @@ mod serve;
 mod services;
 mod table;
 mod wanted;
+mod watch;
 
 pub use generation::{Concurrency, Generation};
-pub use lifecycle::{ChangeError, Known, PluginRow, Plugins, Watch};
+pub use lifecycle::{ChangeError, Known, PluginRow, Plugins};
 pub use services::{Backends, PluginServices};
 pub use table::{Conflict, RouteRow, RouteTable};
 pub use wanted::{Enablement, PluginState, Wanted};
+pub use watch::Watch;

@@ -10,11 +10,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use jackfield_inbox::{
-    engine::{AttemptKind, Inbox, Observer},
-    store::StoreError,
-};
-use jackfield_sdk::{Reconfigured, descriptor::Descriptor, health::Health, host::ClockService, manifest::Builtin};
+use jackfield_inbox::{engine::Inbox, store::StoreError};
+use jackfield_sdk::{Reconfigured, descriptor::Descriptor, health::Health, manifest::Builtin};
 use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -22,10 +19,11 @@ use tokio::sync::Semaphore;
 use crate::{
     generation::{Concurrency, DRAIN, Generation},
     hook::Hook,
-    quarantine::{Fault, Faults, Quarantine},
+    quarantine::{Fault, Quarantine},
     services::{Backends, PluginServices},
     table::{Conflict, Route, RouteTable},
     wanted::{Enablement, PluginState, Wanted},
+    watch::Watch,
 };
 
 /// Deliveries of one plugin that may arrive at the same time.
@@ -177,7 +175,7 @@ impl Plugins {
             self.restore(before);
             return Err(conflict);
         }
-        self.retire(replaced);
+        retire(replaced);
         Ok(())
     }
 
@@ -198,7 +196,7 @@ impl Plugins {
         self.bring(wanted, true, &mut replaced).await;
         self.lift_quarantine(id).await?;
         self.rebuild().await?;
-        self.retire(replaced);
+        retire(replaced);
         Ok(())
     }
 
@@ -316,20 +314,20 @@ impl Plugins {
             Enablement::Enabled(_) => {}
         }
         if let Some(old) = &old {
-            let same = old.wanted.config == wanted.config
-                && old.wanted.capabilities == wanted.capabilities
-                && old.wanted.egress == wanted.egress;
-            if same && !force {
+            let works_with = old.works_with();
+            let only_values = works_with.capabilities == wanted.capabilities && works_with.egress == wanted.egress;
+            if only_values && works_with.config == wanted.config && !force {
                 self.put(wanted, |_| {});
                 return;
             }
-            let only_values = old.wanted.capabilities == wanted.capabilities && old.wanted.egress == wanted.egress;
-            if only_values && !force {
-                if let Ok(Reconfigured::Applied) = old.instance().reconfigure(wanted.config.clone()).await {
-                    tracing::info!(plugin = id, "reconfigured");
-                    self.put(wanted, |_| {});
-                    return;
-                }
+            if only_values
+                && !force
+                && let Ok(Reconfigured::Applied) = old.instance().reconfigure(wanted.config.clone()).await
+            {
+                tracing::info!(plugin = id, "reconfigured");
+                old.reconfigured(wanted.clone());
+                self.put(wanted, |_| {});
+                return;
             }
         }
         let number = self.slots().get(&id).map_or(0, |slot| slot.numbers) + 1;
@@ -402,11 +400,14 @@ impl Plugins {
                     generation: serves.clone(),
                 }));
             }
+            // A refused configuration does not take the secrets away from the one that still runs.
+            let works_with = slot.generation.as_ref().map(|generation| generation.works_with());
+            let config = works_with.as_ref().map_or(&slot.wanted.config, |wanted| &wanted.config);
             for hook in &known.descriptor.webhooks {
                 hooks.push(Arc::new(Hook::new(
                     id,
                     hook.clone(),
-                    &slot.wanted.config,
+                    config,
                     held.clone(),
                     serves.clone(),
                     Arc::clone(&slot.ingress),
@@ -421,12 +422,6 @@ impl Plugins {
         self.0.table.store(Arc::new(table));
         self.0.inbox.set_runners(runners, &absent).await?;
         Ok(())
-    }
-
-    fn retire(&self, replaced: Vec<Arc<Generation>>) {
-        for generation in replaced {
-            tokio::spawn(generation.retire(DRAIN));
-        }
     }
 
     /// Lets every generation go; used at the host's own drain.
@@ -513,6 +508,13 @@ impl Plugins {
     }
 }
 
+/// Lets what was replaced end in the background.
+fn retire(replaced: Vec<Arc<Generation>>) {
+    for generation in replaced {
+        tokio::spawn(generation.retire(DRAIN));
+    }
+}
+
 /// State and reason of a slot.
 fn describe(slot: &Slot) -> (PluginState, String) {
     match &slot.wanted.enablement {
@@ -541,80 +543,4 @@ fn show_state(id: &str, now: PluginState, runs: bool) {
         gauge!("jackfield_plugin_state", "plugin" => id.to_owned(), "state" => state.as_str()).set(on);
     }
     gauge!("jackfield_plugin_generations", "plugin" => id.to_owned()).set(f64::from(u8::from(runs)));
-}
-
-/// Collects faults from requests and jobs; [`Plugins::judge`] acts on them.
-#[derive(Default)]
-pub struct Watch(Mutex<Watched>);
-
-#[derive(Default)]
-struct Watched {
-    faults: HashMap<String, Faults>,
-    guilty: Vec<(String, String)>,
-    cleared: Vec<String>,
-    /// Plugins in quarantine whose probe of this strike was let through.
-    probes: HashMap<String, usize>,
-}
-
-impl Watch {
-    fn note(&self, plugin: &str, fault: Option<Fault>, now_ms: i64) {
-        let mut watched = self.lock();
-        let probing = watched.probes.contains_key(plugin);
-        match fault {
-            None if probing => watched.cleared.push(plugin.to_owned()),
-            None => {}
-            Some(fault) => {
-                let reason = watched
-                    .faults
-                    .entry(plugin.to_owned())
-                    .or_default()
-                    .count(fault, now_ms);
-                if let Some(reason) = reason.or_else(|| probing.then(|| "the probe failed".to_owned())) {
-                    watched.guilty.push((plugin.to_owned(), reason));
-                }
-            }
-        }
-    }
-
-    fn take(&self) -> (Vec<(String, String)>, Vec<String>) {
-        let mut watched = self.lock();
-        let mut guilty = std::mem::take(&mut watched.guilty);
-        guilty.dedup_by(|a, b| a.0 == b.0);
-        let mut cleared = std::mem::take(&mut watched.cleared);
-        cleared.dedup();
-        for (id, _) in &guilty {
-            watched.probes.remove(id);
-        }
-        (guilty, cleared)
-    }
-
-    fn probe_begins(&self, plugin: &str, strikes: usize) -> bool {
-        self.lock().probes.insert(plugin.to_owned(), strikes) != Some(strikes)
-    }
-
-    fn forgive(&self, plugin: &str) {
-        let mut watched = self.lock();
-        watched.probes.remove(plugin);
-        if let Some(faults) = watched.faults.get_mut(plugin) {
-            faults.clear();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Watched> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Observer for Watch {
-    fn attempt(&self, plugin: &str, _generation: u64, kind: AttemptKind) {
-        let fault = match kind {
-            AttemptKind::Ok => None,
-            // A handler that returns an error is well: the provider is not.
-            AttemptKind::Failed => return,
-            AttemptKind::Panicked => Some(Fault::Panic),
-            AttemptKind::TimedOut => Some(Fault::MissedDeadline),
-        };
-        let now = jackfield_inbox::clock::SystemClock.now_ms();
-        self.note(plugin, fault, now);
-    }
 }

@@ -68,10 +68,9 @@ fn rename(document: &mut Value, old: &str, new: &str) {
     if let Some(schemas) = document
         .pointer_mut("/components/schemas")
         .and_then(Value::as_object_mut)
+        && let Some(schema) = schemas.remove(old)
     {
-        if let Some(schema) = schemas.remove(old) {
-            schemas.insert(new.to_owned(), schema);
-        }
+        schemas.insert(new.to_owned(), schema);
     }
     let (old, new) = (
         format!("#/components/schemas/{old}"),

@@ -132,10 +132,10 @@ impl RouteTable {
         if let Some(found) = at(method.as_str()) {
             return Found::Target(found.value.clone());
         }
-        if method == http::Method::HEAD {
-            if let Some(found) = at("GET") {
-                return Found::Target(found.value.clone());
-            }
+        if method == http::Method::HEAD
+            && let Some(found) = at("GET")
+        {
+            return Found::Target(found.value.clone());
         }
         let others: Vec<String> = self
             .methods

@@ -62,10 +62,10 @@ async fn is_ready(running: &Running) -> bool {
         return false;
     }
     let mut cached = running.store_answers.lock().await;
-    if let Some((at, up)) = *cached {
-        if at.elapsed() < Duration::from_secs(1) {
-            return up;
-        }
+    if let Some((at, up)) = *cached
+        && at.elapsed() < Duration::from_secs(1)
+    {
+        return up;
     }
     let asked = tokio::time::timeout(Duration::from_secs(2), running.plugins.inbox().store().now_ms()).await;
     let up = matches!(asked, Ok(Ok(_)));

@@ -247,7 +247,7 @@ async fn listen(
     // Probes answer "not ready" during the whole drain, so their listener stops last, with the process.
     tokio::spawn(async move {
         edge.run(Listener::Tcp(admin), admin_app, CancellationToken::new(), drain)
-            .await
+            .await;
     });
     Ok(serving)
 }

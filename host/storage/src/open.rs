@@ -100,10 +100,7 @@ impl Database {
     /// Opens without a look at the schema: for `migrate` itself.
     pub fn connect(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
         if let Some(path) = url.strip_prefix("sqlite://") {
-            Self::sqlite(Path::new(path)).map_err(|source| OpenError::Connect {
-                at: describe(url),
-                source,
-            })
+            Ok(Self::sqlite(Path::new(path)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Self::postgres(url, options).map_err(|source| OpenError::Connect {
                 at: describe(url),
@@ -114,7 +111,7 @@ impl Database {
         }
     }
 
-    fn sqlite(path: &Path) -> Result<Self, DbErr> {
+    fn sqlite(path: &Path) -> Self {
         let base = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -136,11 +133,11 @@ impl Database {
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(10))
             .connect_lazy_with(base.pragma("query_only", "on"));
-        Ok(Self {
+        Self {
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
             backend: DatabaseBackend::Sqlite,
-        })
+        }
     }
 
     fn postgres(url: &str, options: &OpenOptions) -> Result<Self, DbErr> {

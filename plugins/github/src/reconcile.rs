@@ -162,7 +162,7 @@ fn plan(state: State, mut sent: Vec<Sent>, now: i64) -> Plan {
     open.retain(|open| now - open.first < KEPT);
     let given_up = failing - open.len();
 
-    open.sort_by(|a, b| (a.first, a.id).cmp(&(b.first, b.id)));
+    open.sort_by_key(|a| (a.first, a.id));
     let mut until = now;
     if let Some(next) = open.get(MAX_OPEN) {
         until = next.first;

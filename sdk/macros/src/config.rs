@@ -169,7 +169,7 @@ fn apply(facts: &mut Facts, meta: &Meta) -> Result<()> {
         ("default", Meta::NameValue(pair)) => {
             facts.default = Some(Literal {
                 json: literal(&pair.value)?,
-            })
+            });
         }
         ("env", Meta::NameValue(pair)) => facts.env.extend(names(&pair.value)?),
         _ => {
@@ -242,7 +242,7 @@ fn tail(facts: &Facts) -> String {
         (facts.secret, "x-secret"),
     ] {
         if on {
-            text.push_str(&format!(r#",{}:true"#, quoted(mark)));
+            text.push_str(&format!(r",{}:true", quoted(mark)));
         }
     }
     text

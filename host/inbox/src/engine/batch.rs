@@ -1,8 +1,9 @@
 //! One writer per store: collects what waits, commits it once, answers each waiter. No artificial delay: while one commit
 //! is under way the next batch gathers.
 
-use std::future::Future;
+use std::{future::Future, panic::AssertUnwindSafe};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +52,9 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                     batch.push(next);
                     waiters.push(waiter);
                 }
-                answer(waiters, commit(batch).await);
+                // A panic in a store must not end the one writer: its batch fails, the next one is tried.
+                let committed = AssertUnwindSafe(commit(batch)).catch_unwind().await;
+                answer(waiters, committed.unwrap_or_else(|_| Err(panicked())));
             }
         });
         Self { queue }
@@ -79,6 +82,10 @@ fn answer<R>(waiters: Vec<oneshot::Sender<StoreResult<R>>>, result: StoreResult<
             }
         }
     }
+}
+
+fn panicked() -> StoreError {
+    StoreError("the store panicked; its backtrace is in the log".to_owned())
 }
 
 fn stopped() -> StoreError {

@@ -62,9 +62,9 @@ fn ratio(first: f64, window: f64, gaps: u32) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if sum(middle) < window {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     low

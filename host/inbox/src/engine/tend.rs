@@ -138,10 +138,10 @@ pub(super) async fn keep_house(core: Arc<Core>) {
             tracing::debug!(%error, "cannot count jobs");
         }
         rounds += 1;
-        if rounds % 12 == 0 {
-            if let Err(error) = purge(&core).await {
-                tracing::warn!(%error, "cannot remove old deliveries");
-            }
+        if rounds.is_multiple_of(12)
+            && let Err(error) = purge(&core).await
+        {
+            tracing::warn!(%error, "cannot remove old deliveries");
         }
     }
 }

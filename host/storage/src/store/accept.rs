@@ -166,17 +166,18 @@ impl SqlStore {
         // In the order of ids (UUIDv7), so that `seq` follows the order of arrival within a batch.
         let mut fresh = fresh.to_vec();
         fresh.sort_by_key(|work| work.id);
-        let texts = |pick: fn(&NewWork) -> &str| text_array(fresh.iter().map(|work| Some(pick(work).to_owned())));
+        let texts = |pick: fn(&NewWork) -> &str| text_array(fresh.iter().map(|work| pick(work).to_owned()));
         let ids = uuid_array(fresh.iter().map(|work| work.id));
-        let deaths: Vec<Option<String>> = fresh
+        let deaths: Vec<String> = fresh
             .iter()
-            .map(|work| work.death.as_ref().map(json).transpose())
+            .map(|work| work.death.as_ref().map_or(Ok(String::new()), json))
             .collect::<StoreResult<_>>()?;
-        let lanes = text_array(fresh.iter().map(|work| work.lane.clone()));
-        let held = text_array(fresh.iter().map(|work| work.held.clone()));
+        let lanes = text_array(fresh.iter().map(|work| work.lane.clone().unwrap_or_default()));
+        let held = text_array(fresh.iter().map(|work| work.held.clone().unwrap_or_default()));
         let delays = int_array(fresh.iter().map(|work| delay(work)));
         let statement = self.statement(
-            "WITH w AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+            "WITH w AS (SELECT id, kind, plugin, handler, tenant, delivery_id, event, nullif(lane, '') AS lane, dedup, \
+               nullif(held, '') AS held, nullif(death, '') AS death, delay, headers, body FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
                $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bytea[]) \
                AS w(id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, delay, headers, body)), \
              d AS (INSERT INTO delivery (id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, reason, death, received_ms) \
@@ -251,7 +252,8 @@ pub(super) fn bytes_array(values: impl Iterator<Item = Vec<u8>>) -> Value {
     Value::Array(ArrayType::Bytes, Some(Box::new(values.map(Into::into).collect())))
 }
 
-pub(super) fn text_array(values: impl Iterator<Item = Option<String>>) -> Value {
+/// Nulls cannot stand in an array: the empty text means none, and the statement says `nullif`.
+pub(super) fn text_array(values: impl Iterator<Item = String>) -> Value {
     Value::Array(ArrayType::String, Some(Box::new(values.map(Into::into).collect())))
 }
 

@@ -82,7 +82,7 @@ impl SqlStore {
             request.plugin.clone().into(),
             i64::from(request.limit).into(),
             lease(request).into(),
-            text_array(request.except_tenants.iter().cloned().map(Some)),
+            text_array(request.except_tenants.iter().cloned()),
         ];
         tx.query_all_raw(self.statement(&text, values)).await.map_err(away)
     }
@@ -153,21 +153,19 @@ impl SqlStore {
     async fn complete(&self, tx: &DatabaseTransaction, rows: Vec<QueryResult>) -> StoreResult<Vec<Claimed>> {
         let mut claimed = Vec::with_capacity(rows.len());
         for row in &rows {
-            let mut one = claim_of(row)?;
+            let one = claim_of(row)?;
             let wait: Option<String> = get(row, "wait")?;
             if let Some(wait) = wait {
                 let since: Option<i64> = get(row, "wait_since")?;
                 let wait: Wait = parse(&wait)?;
                 self.end_wait(tx, &one, wait, since.unwrap_or(one.now_ms)).await?;
             }
-            if one.attempt == 1 {
-                one.memos = Vec::new();
-            }
             claimed.push(one);
         }
+        // Not by the attempt: one that was preempted does not count and may have kept steps.
         let again: Vec<Uuid> = claimed
             .iter()
-            .filter(|one| one.attempt > 1)
+            .filter(|one| one.fence.token > 1)
             .map(|one| one.fence.job)
             .collect();
         let mut memos = self.memos_of(tx, &again).await?;

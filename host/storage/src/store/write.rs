@@ -112,8 +112,8 @@ impl SqlStore {
                started_ms = excluded.started_ms, ended_ms = excluded.ended_ms",
             [
                 uuid_array(memos.iter().map(|(job, _)| *job)),
-                text_array(memos.iter().map(|(_, memo)| Some(memo.name.clone()))),
-                text_array(memos.iter().map(|(_, memo)| Some(memo.key.clone()))),
+                text_array(memos.iter().map(|(_, memo)| memo.name.clone())),
+                text_array(memos.iter().map(|(_, memo)| memo.key.clone())),
                 bytes_array(states.into_iter()),
                 int_array(memos.iter().map(|(_, memo)| i64::from(memo.attempt))),
                 int_array(memos.iter().map(|(_, memo)| memo.started_ms)),
@@ -217,12 +217,12 @@ impl SqlStore {
         let mut summaries = Vec::with_capacity(dones.len());
         for (_, _, end) in dones {
             let Next::Done(outcome) = &end.next else { continue };
-            outcomes.push(Some(json(outcome)?));
-            summaries.push(Some(outcome.summary.clone()));
+            outcomes.push(json(outcome)?);
+            summaries.push(outcome.summary.clone());
         }
-        let orphans: Vec<Option<String>> = dones
+        let orphans: Vec<String> = dones
             .iter()
-            .map(|(_, _, end)| orphans(end))
+            .map(|(_, _, end)| orphans(end).map(Option::unwrap_or_default))
             .collect::<StoreResult<_>>()?;
         let statement = self.statement(
             "WITH e AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[]) \
@@ -233,7 +233,7 @@ impl SqlStore {
                SELECT g.id, g.attempts, e.started, {now} FROM gone g JOIN e ON e.id = g.id) \
              UPDATE delivery d SET state = 'done', finished_ms = {now}, outcome = e.outcome, summary = e.summary, \
                reason = CASE WHEN d.overtaken THEN 'overtaken by later deliveries of its lane' END, \
-               attempts = g.attempts, token = g.token, dirty = false, orphans = e.orphans \
+               attempts = g.attempts, token = g.token, dirty = false, orphans = nullif(e.orphans, '') \
              FROM gone g JOIN e ON e.id = g.id WHERE d.id = g.id",
             [
                 uuid_array(dones.iter().map(|(fence, _, _)| fence.job)),

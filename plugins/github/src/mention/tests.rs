@@ -129,10 +129,10 @@ proptest! {
 
     #[test]
     fn quoted_coded_and_hidden_text_never_counts(text in plain_text()) {
-        prop_assert!(!mentions(&format!("> {text}")));
-        prop_assert!(!mentions(&format!("```\n{text}\n```\n")));
-        prop_assert!(!mentions(&format!("`` {text} ``")));
-        prop_assert!(!mentions(&format!("<!-- {} -->", text.replace('-', "+"))));
+        prop_assert!(!mentions(&format!("> {text}")), "{}", text);
+        prop_assert!(!mentions(&format!("```\n{text}\n```\n")), "{}", text);
+        prop_assert!(!mentions(&format!("`` {text} ``")), "{}", text);
+        prop_assert!(!mentions(&format!("<!-- {} -->", text.replace('-', "+"))), "{}", text);
     }
 
     #[test]

@@ -78,36 +78,35 @@ fn a_flood_is_worked_off_oldest_first_and_nothing_is_skipped() {
     let all: Vec<Sent> = (0..2_300)
         .map(|n| sent(n, &format!("g{n}"), NOW - 3_000 + n as i64, 503))
         .collect();
-    let (mut state, mut done, mut now) = (
+    let (mut state, mut now) = (
         State {
             until: NOW - 3_000,
             open: Vec::new(),
         },
-        Vec::new(),
         NOW,
     );
+    // When each redelivery arrived, in the order in which they were asked for.
+    let mut done: Vec<(u64, i64)> = Vec::new();
     let mut first = None;
     while done.len() < all.len() {
         let from = since(&state, now);
-        let arrived = |guid: &str| done.iter().any(|id| format!("g{id}") == guid);
         let mut listed: Vec<Sent> = all.clone();
         listed.extend(
-            all.iter()
-                .filter(|sent| arrived(&sent.guid))
-                .map(|it| sent(it.id + 10_000, &it.guid, NOW + 1, 200)),
+            done.iter()
+                .map(|(id, at)| sent(id + 10_000, &format!("g{id}"), *at, 200)),
         );
         listed.retain(|sent| sent.delivered_at.unix_timestamp() >= from);
         let step = plan(state, listed, now);
         assert!(step.due.len() <= MAX_DUE && step.state.open.len() <= MAX_OPEN);
         assert!(!step.due.is_empty(), "{} of {} done", done.len(), all.len());
         first.get_or_insert_with(|| step.due.clone());
-        done.extend(step.due);
+        done.extend(step.due.into_iter().map(|id| (id, now + 1)));
         state = step.state;
         now += 300;
     }
     assert_eq!(first.unwrap(), (0..MAX_DUE as u64).collect::<Vec<_>>());
     done.sort_unstable();
-    done.dedup();
+    done.dedup_by_key(|(id, _)| *id);
     assert_eq!(done.len(), all.len());
 }
 
