@@ -1,4 +1,4 @@
-//! Installing what the test suites need and the machine lacks.
+//! Installing what the checks and the test suites need and the machine lacks.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{must, root};
+use crate::{cargo, must, root};
+
+/// Pinned, because a newer dictionary finds new words in text that nobody touched.
+const TYPOS_VERSION: &str = "1.52.0";
 
 /// The directory with `initdb` and `postgres`.
 pub(crate) fn postgres() -> Result<PathBuf> {
@@ -55,6 +58,66 @@ pub(crate) fn node_modules() -> Result<()> {
     )
 }
 
+/// `cargo-deny`: the one on the path, else one that is built into `target/tools` (a few minutes, once).
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if let Some(found) = on_path("cargo-deny") {
+        return Ok(found);
+    }
+    let tools = root().join("target/tools");
+    let binary = tools.join("bin/cargo-deny");
+    if !binary.exists() {
+        println!("building cargo-deny into target/tools");
+        must(
+            cargo(&["install", "cargo-deny", "--locked", "--quiet", "--root"])
+                .arg(&tools)
+                // A target directory of its own choosing, whatever the caller's is: nothing of ours is rebuilt for it.
+                .env_remove("CARGO_TARGET_DIR"),
+        )
+        .context("install cargo-deny by hand: `cargo install cargo-deny --locked`")?;
+    }
+    Ok(binary)
+}
+
+/// The `typos` spelling checker: the one on the path, else its prebuilt wheel in `target/tools`. None without python and pip.
+pub(crate) fn typos() -> Result<Option<PathBuf>> {
+    if let Some(found) = on_path("typos") {
+        return Ok(Some(found));
+    }
+    let folder = root().join("target/tools/typos");
+    let binary = folder.join("bin/typos");
+    if !binary.exists() {
+        let pip = |arguments: &[&str]| {
+            let mut command = Command::new("python3");
+            command.args(["-m", "pip"]).args(arguments).stdout(Stdio::null());
+            command
+        };
+        if !pip(&["--version"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return Ok(None);
+        }
+        println!("installing typos into target/tools");
+        let package = format!("typos=={TYPOS_VERSION}");
+        must(
+            pip(&[
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--upgrade",
+                "--target",
+            ])
+            .arg(&folder)
+            .arg(package),
+        )
+        .context("install typos by hand, or put it on the path")?;
+    }
+    Ok(Some(binary))
+}
+
 fn apt(package: &str) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!("`{package}` is missing and this system has no apt-get; install it");
@@ -83,6 +146,12 @@ fn apt(package: &str) -> Result<()> {
 }
 
 fn present(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).exists()))
+    on_path(program).is_some()
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
 }

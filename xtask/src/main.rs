@@ -1,6 +1,7 @@
 //! Build and test logic of the repository: `cargo xtask run | test | lint | dist | services`.
 
 mod dist;
+mod follow;
 mod install;
 mod lint;
 mod run;
@@ -32,7 +33,7 @@ enum Task {
     },
     /// Everything, or the parts that are named
     Test(test::Options),
-    /// Format, clippy, dependencies, repository rules
+    /// Format, spelling, clippy, dependencies, repository rules
     Lint,
     /// Release archive in target/dist
     Dist,
@@ -43,7 +44,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Task::Run { arguments } => run::run(&arguments),
-        Task::Test(options) => test::test(&options),
+        Task::Test(options) => return test::test(&options),
         Task::Lint => lint::lint(),
         Task::Dist => dist::dist(),
         Task::Services => services::hold(),

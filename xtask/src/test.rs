@@ -1,20 +1,23 @@
 //! `cargo xtask test`.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-};
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{cargo, install, must, root, services, summary::Summary};
+use crate::{
+    cargo,
+    follow::{Limits, follow},
+    install, must, root,
+    services::{self, Services},
+    summary::Summary,
+};
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only tests whose name contains this
     filter: Option<String>,
-    /// Only crates
+    /// Only crates, with their doctests
     #[arg(long)]
     rust: bool,
     /// Only end-to-end suites
@@ -25,66 +28,71 @@ pub(crate) struct Options {
     long: bool,
 }
 
-/// Runs everything, or the named parts, and closes with one line.
-pub(crate) fn test(options: &Options) -> Result<()> {
+/// Runs everything, or the named parts, and closes with one line: `N passed, N failed`.
+pub(crate) fn test(options: &Options) -> ExitCode {
     let all = !options.rust && !options.e2e;
-    let services = services::start()?;
     let mut summary = Summary::default();
-    let prepare = |command: &mut Command| {
-        command.envs(services.variables.iter().map(|(name, value)| (name, value)));
-        if options.long {
-            command.env("JACKFIELD_TEST_LONG", "1");
-        }
-    };
-    if all || options.rust {
-        let mut command = cargo(&["test", "--workspace", "--exclude", "jackfield-tests", "--no-fail-fast"]);
-        command.args(&options.filter);
-        prepare(&mut command);
-        follow(&mut command, &mut summary)?;
-    }
-    if all || options.e2e {
-        // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
-        let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
-        let ready = install::node_modules().and_then(|()| {
-            let mut build = cargo(&["build", "--package", "jackfield-server", "--bin", "jackfield"]);
-            must(if dev { &mut build } else { build.arg("--release") })
-        });
-        match ready {
-            Ok(()) => {
-                let mut command = cargo(&["test", "--package", "jackfield-tests", "--no-fail-fast"]);
-                command.args(&options.filter);
-                prepare(&mut command);
-                let profile = if dev { "debug" } else { "release" };
-                command.env(
-                    "JACKFIELD_TEST_HOST_BIN",
-                    root().join("target").join(profile).join("jackfield"),
-                );
-                follow(&mut command, &mut summary)?;
+    match services::start() {
+        Ok(services) => {
+            if (all || options.rust)
+                && let Err(error) = crates(options, &services, &mut summary)
+            {
+                summary.fail(format!("{error:#}"));
             }
-            Err(error) => {
-                eprintln!("xtask: {error:#}");
-                summary.failed += 1;
+            if (all || options.e2e)
+                && let Err(error) = end_to_end(options, &services, &mut summary)
+            {
+                summary.fail(format!("{error:#}"));
             }
         }
+        Err(error) => summary.fail(format!("{error:#}")),
     }
-    drop(services);
+    if let Some(filter) = options.filter.as_ref().filter(|_| summary.passed + summary.failed == 0) {
+        summary.fail(format!("no test has `{filter}` in its name"));
+    }
+    for problem in &summary.problems {
+        eprintln!("xtask: {problem}");
+    }
     println!("{} passed, {} failed", summary.passed, summary.failed);
     if summary.failed > 0 {
-        bail!("{} failed", summary.failed);
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
-    Ok(())
 }
 
-/// Runs a suite, shows its output as it comes, and adds it up.
-fn follow(command: &mut Command, summary: &mut Summary) -> Result<()> {
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
-    let before = summary.failed;
-    let output = child.stdout.take().context("cargo has no output")?;
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        println!("{line}");
-        summary.read(&line);
+/// Unit and integration tests of every crate, and the examples in its documentation.
+fn crates(options: &Options, services: &Services, summary: &mut Summary) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--exclude", "jackfield-tests", "--no-fail-fast"]);
+    prepare(&mut command, options, services);
+    follow(command, &Limits::of(options.long), summary)
+}
+
+/// The suites that start the shipped binary.
+fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> Result<()> {
+    install::node_modules()?;
+    // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
+    let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
+    let mut build = cargo(&["build", "--package", "jackfield-server", "--bin", "jackfield"]);
+    must(if dev { &mut build } else { build.arg("--release") })?;
+    let host = root()
+        .join("target")
+        .join(if dev { "debug" } else { "release" })
+        .join("jackfield");
+    if !host.exists() {
+        bail!("`{}` was not built; is CARGO_TARGET_DIR set?", host.display());
     }
-    summary.end(child.wait()?.success(), before);
-    Ok(())
+    let mut command = cargo(&["test", "--package", "jackfield-tests", "--no-fail-fast"]);
+    prepare(&mut command, options, services);
+    command.env("JACKFIELD_TEST_HOST_BIN", host);
+    follow(command, &Limits::of(options.long), summary)
+}
+
+fn prepare(command: &mut Command, options: &Options, services: &Services) {
+    command
+        .args(&options.filter)
+        .envs(services.variables.iter().map(|(name, value)| (name, value)));
+    if options.long {
+        command.env("JACKFIELD_TEST_LONG", "1");
+    }
 }
