@@ -88,7 +88,11 @@ pub(crate) fn typos() -> Result<Option<PathBuf>> {
     if !binary.exists() {
         let pip = |arguments: &[&str]| {
             let mut command = Command::new("python3");
-            command.args(["-m", "pip"]).args(arguments).stdout(Stdio::null());
+            command
+                .args(["-m", "pip"])
+                .args(arguments)
+                .env("PIP_ROOT_USER_ACTION", "ignore")
+                .stdout(Stdio::null());
             command
         };
         if !pip(&["--version"])
