@@ -10,9 +10,9 @@ mod settings;
 mod source;
 
 pub use edit::{EditError, content_hash, set_enabled};
-pub use load::load;
+pub use load::{load, secret_variables};
 pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};
 pub use problem::Problem;
 pub use resolve::{Decision, Resolved, decide, resolve};
-pub use settings::{Flags, Loaded, Settings};
+pub use settings::{Flags, Loaded, LogFormat, Settings};
 pub use source::{Environment, Source};

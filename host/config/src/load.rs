@@ -34,6 +34,14 @@ const VARIABLES: &[(&str, &str)] = &[
 
 const SECRETS: [&str; 3] = ["operator_key", "database_url", "redis_url"];
 
+/// Variables of the host that hold secrets, each also as `NAME_FILE`.
+pub fn secret_variables() -> impl Iterator<Item = &'static str> {
+    VARIABLES
+        .iter()
+        .filter(|(_, key)| SECRETS.contains(key))
+        .map(|(variable, _)| *variable)
+}
+
 /// Merges all sources; every problem is reported, not only the first.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, Vec<Problem>> {
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();

@@ -135,6 +135,9 @@ pub enum SignIn {
     Local,
 }
 
+/// Keys that a running host takes over on SIGHUP or when a file changes.
+const LIVE: [&str; 5] = ["log", "cors.origins", "public_url", "operator_key", "plugins_file"];
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -188,6 +191,21 @@ impl Settings {
         self.database_url
             .clone()
             .unwrap_or_else(|| format!("sqlite://{}", file.display()))
+    }
+
+    /// Keys whose value differs from `before` and that a running host cannot take.
+    pub fn restart_needed(&self, before: &Self) -> Vec<String> {
+        let (now, then) = (
+            serde_json::to_value(self).unwrap_or_default(),
+            serde_json::to_value(before).unwrap_or_default(),
+        );
+        let then: BTreeMap<String, &serde_json::Value> = flatten("", &then).into_iter().collect();
+        flatten("", &now)
+            .into_iter()
+            .filter(|(key, value)| then.get(key) != Some(value))
+            .map(|(key, _)| key)
+            .filter(|key| !LIVE.contains(&key.as_str()))
+            .collect()
     }
 
     /// Origins that may call.

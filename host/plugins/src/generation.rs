@@ -17,9 +17,12 @@ use jackfield_sdk::{
     manifest::Builtin,
 };
 use tokio::sync::watch;
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
-use crate::wanted::Wanted;
+use crate::{timed::TimedInstance, wanted::Wanted};
 
 /// Longest `create` (contract, rule 2).
 const CREATE: Duration = Duration::from_secs(10);
@@ -35,6 +38,26 @@ pub struct Generation {
     retired: watch::Sender<bool>,
     in_flight: TaskTracker,
     draining: AtomicBool,
+    /// Cancelled when it has retired.
+    ended: CancellationToken,
+    _counted: Counted,
+}
+
+/// Counts the generations of a plugin that are in memory.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new(plugin: &str) -> Self {
+        let gauge = metrics::gauge!("jackfield_plugin_generations", "plugin" => plugin.to_owned());
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// How many jobs a plugin, and one of its tenants, may run at once.
@@ -83,17 +106,20 @@ impl Generation {
         let runner = Runner::new(
             &wanted.id,
             number,
-            instance,
+            Arc::new(TimedInstance::new(&wanted.id, instance)),
             descriptor,
             concurrency.jobs,
             concurrency.tenant_jobs,
         );
+        let counted = Counted::new(&wanted.id);
         Ok(Arc::new(Self {
             runner: Arc::new(runner),
             wanted: ArcSwap::from_pointee(wanted),
             retired,
             in_flight: TaskTracker::new(),
             draining: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+            _counted: counted,
         }))
     }
 
@@ -142,6 +168,12 @@ impl Generation {
         self.runner.retired.cancel();
         // Nobody listening means the instance spawned nothing.
         let _ = self.retired.send(true);
+        self.ended.cancel();
         tracing::info!(plugin = %self.runner.plugin, generation = self.number(), "generation retired");
+    }
+
+    /// Waits until it has retired.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }

@@ -20,10 +20,9 @@ use jackfield_sdk::{
 };
 use metrics::counter;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::generation::Generation;
+use crate::{generation::Generation, ingress::Ingress};
 
 /// Longest time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -41,7 +40,7 @@ pub(crate) struct Hook {
     /// Why its deliveries are not to be run now.
     held: Option<String>,
     generation: Option<Arc<Generation>>,
-    ingress: Arc<Semaphore>,
+    ingress: Arc<Ingress>,
 }
 
 /// Positions in [`Hook::plan`].
@@ -62,7 +61,7 @@ impl Hook {
         config: &serde_json::Value,
         held: Option<String>,
         generation: Option<Arc<Generation>>,
-        ingress: Arc<Semaphore>,
+        ingress: Arc<Ingress>,
     ) -> Self {
         let secret_key = match &descriptor.verify.secrets {
             SecretSource::Plugin(key) => Some(key),
@@ -97,14 +96,10 @@ impl Hook {
 
     /// Answers one delivery.
     pub(crate) async fn receive(&self, inbox: &Inbox, request: Request<Body>) -> Response<Body> {
-        let Ok(_place) = self.ingress.try_acquire() else {
+        let Some(_place) = self.ingress.enter() else {
             let (_, body) = request.into_parts();
             discard(body).await;
-            return self.refuse(
-                "shed",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many deliveries at once; send it again",
-            );
+            return self.shed();
         };
         let (parts, body) = request.into_parts();
         let limit = usize::try_from(self.descriptor.max_body).unwrap_or(usize::MAX);
@@ -150,6 +145,9 @@ impl Hook {
             );
         }
         let tenant = take(at::TENANT).unwrap_or_default();
+        let Some(_tenants_place) = self.ingress.enter_tenant(&tenant) else {
+            return self.shed();
+        };
         let delivery_id =
             take(at::DELIVERY_ID).unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(&body))));
         let work = NewWork {
@@ -254,6 +252,14 @@ impl Hook {
         };
         let secrets = generation.instance().secrets(&self.descriptor.name, key).await;
         secrets.map_err(|failure| Unverified::OurFault(failure.message))
+    }
+
+    fn shed(&self) -> Response<Body> {
+        self.refuse(
+            "shed",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many deliveries at once; send it again",
+        )
     }
 
     fn accepted(&self) -> Response<Body> {

@@ -5,18 +5,20 @@
 
 mod generation;
 mod hook;
+mod ingress;
 mod lifecycle;
 mod openapi;
 mod quarantine;
 mod serve;
 mod services;
 mod table;
+mod timed;
 mod wanted;
 mod watch;
 
 pub use generation::{Concurrency, Generation};
 pub use lifecycle::{ChangeError, Known, PluginRow, Plugins};
 pub use services::{Backends, PluginServices};
-pub use table::{Conflict, RouteRow, RouteTable};
+pub use table::{Conflict, HOST, RouteRow, RouteTable};
 pub use wanted::{Enablement, PluginState, Wanted};
 pub use watch::Watch;

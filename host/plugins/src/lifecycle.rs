@@ -15,20 +15,17 @@ use jackfield_inbox::{engine::Inbox, store::StoreError};
 use jackfield_sdk::{Reconfigured, descriptor::Descriptor, health::Health, manifest::Builtin};
 use metrics::gauge;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::{
     generation::{Concurrency, DRAIN, Generation},
     hook::Hook,
+    ingress::Ingress,
     quarantine::{Fault, Quarantine},
     services::{Backends, PluginServices},
-    table::{Conflict, Route, RouteTable},
+    table::{Conflict, Route, RouteRow, RouteTable},
     wanted::{Enablement, PluginState, Wanted},
     watch::Watch,
 };
-
-/// Deliveries of one plugin that may arrive at the same time.
-const INGRESS: usize = 512;
 
 /// A plugin that this program knows.
 pub struct Known {
@@ -50,6 +47,8 @@ pub(crate) struct Inner {
     backends: Backends,
     concurrency: Concurrency,
     watch: Arc<Watch>,
+    /// The host's own routes, which no plugin may declare.
+    own_routes: Vec<RouteRow>,
     /// Changes come one after the other.
     changing: tokio::sync::Mutex<()>,
 }
@@ -57,12 +56,14 @@ pub(crate) struct Inner {
 struct Slot {
     wanted: Wanted,
     generation: Option<Arc<Generation>>,
+    /// Replaced ones that have not retired.
+    leaving: Vec<Arc<Generation>>,
     numbers: u64,
     failed: Option<String>,
     paused: bool,
     quarantine: Option<Quarantine>,
     health: Option<Health>,
-    ingress: Arc<Semaphore>,
+    ingress: Arc<Ingress>,
 }
 
 /// A row of `plugins list`.
@@ -122,6 +123,7 @@ impl Plugins {
         backends: Backends,
         concurrency: Concurrency,
         watch: Arc<Watch>,
+        own_routes: Vec<RouteRow>,
     ) -> Self {
         let known = builtins
             .into_iter()
@@ -143,6 +145,7 @@ impl Plugins {
             backends,
             concurrency,
             watch,
+            own_routes,
             changing: tokio::sync::Mutex::default(),
         }))
     }
@@ -176,7 +179,7 @@ impl Plugins {
             self.restore(before);
             return Err(conflict);
         }
-        retire(replaced);
+        self.retire(replaced);
         Ok(())
     }
 
@@ -197,7 +200,7 @@ impl Plugins {
         self.bring(wanted, true, &mut replaced).await;
         self.lift_quarantine(id).await?;
         self.rebuild().await?;
-        retire(replaced);
+        self.retire(replaced);
         Ok(())
     }
 
@@ -316,12 +319,13 @@ impl Plugins {
         let slot = slots.entry(wanted.id.clone()).or_insert_with(|| Slot {
             wanted: wanted.clone(),
             generation: None,
+            leaving: Vec::new(),
             numbers: 0,
             failed: None,
             paused: false,
             quarantine: None,
             health: None,
-            ingress: Arc::new(Semaphore::new(INGRESS)),
+            ingress: Arc::default(),
         });
         slot.wanted = wanted;
         change(slot);
@@ -333,9 +337,9 @@ impl Plugins {
         let (mut routes, mut hooks, mut runners, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, slot) in self.slots().iter() {
             let (state, reason) = describe(slot);
-            show_state(id, state, slot.generation.is_some());
+            show_state(id, state);
             let Some(known) = self.0.known.get(id) else { continue };
-            if state == PluginState::Disabled {
+            if matches!(slot.wanted.enablement, Enablement::Disabled(_)) {
                 absent.push((id.clone(), reason));
                 continue;
             }
@@ -373,10 +377,41 @@ impl Plugins {
                 (None, held) => absent.push((id.clone(), held.unwrap_or_default())),
             }
         }
-        let table = RouteTable::build(routes, hooks)?;
+        let table = RouteTable::build(&self.0.own_routes, routes, hooks)?;
         self.0.table.store(Arc::new(table));
         self.0.inbox.set_runners(runners, &absent).await?;
         Ok(())
+    }
+
+    /// Lets what was replaced end in the background.
+    fn retire(&self, replaced: Vec<Arc<Generation>>) {
+        for generation in replaced {
+            let plugins = self.clone();
+            let id = generation.runner.plugin.to_string();
+            if let Some(slot) = self.slots().get_mut(&id) {
+                slot.leaving.push(Arc::clone(&generation));
+            }
+            tokio::spawn(async move {
+                Arc::clone(&generation).retire(DRAIN).await;
+                if let Some(slot) = plugins.slots().get_mut(&id) {
+                    slot.leaving.retain(|leaving| !Arc::ptr_eq(leaving, &generation));
+                    show_state(&id, describe(slot).0);
+                }
+            });
+        }
+    }
+
+    /// Waits until the replaced generations of a plugin have retired, for at most `time`.
+    pub async fn settled(&self, id: &str, time: std::time::Duration) {
+        let leaving = self
+            .slots()
+            .get(id)
+            .map(|slot| slot.leaving.clone())
+            .unwrap_or_default();
+        let all = futures_util::future::join_all(leaving.iter().map(|generation| generation.ended()));
+        if tokio::time::timeout(time, all).await.is_err() {
+            tracing::info!(plugin = id, "the replaced generation is still draining");
+        }
     }
 
     /// Lets every generation go; used at the host's own drain.
@@ -416,16 +451,15 @@ impl Plugins {
     }
 }
 
-/// Lets what was replaced end in the background.
-fn retire(replaced: Vec<Arc<Generation>>) {
-    for generation in replaced {
-        tokio::spawn(generation.retire(DRAIN));
-    }
-}
-
 /// State and reason of a slot.
 fn describe(slot: &Slot) -> (PluginState, String) {
     match &slot.wanted.enablement {
+        Enablement::Disabled(_) if !slot.leaving.is_empty() => {
+            return (
+                PluginState::Draining,
+                "requests and jobs in flight are ending".to_owned(),
+            );
+        }
         Enablement::Disabled(reason) => return (PluginState::Disabled, reason.clone()),
         Enablement::Refused(reason) => return (PluginState::Refused, reason.clone()),
         Enablement::Enabled(_) => {}
@@ -445,10 +479,9 @@ fn describe(slot: &Slot) -> (PluginState, String) {
     (PluginState::Active, reason.clone())
 }
 
-fn show_state(id: &str, now: PluginState, runs: bool) {
+fn show_state(id: &str, now: PluginState) {
     for state in PluginState::ALL {
         let on = if state == now { 1.0 } else { 0.0 };
         gauge!("jackfield_plugin_state", "plugin" => id.to_owned(), "state" => state.as_str()).set(on);
     }
-    gauge!("jackfield_plugin_generations", "plugin" => id.to_owned()).set(f64::from(u8::from(runs)));
 }

@@ -22,7 +22,7 @@ impl Plugins {
     pub async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
         let table = self.table();
         let mut response = match table.find(request.method(), request.uri().path()) {
-            Found::Nothing => return Err(request),
+            Found::Nothing | Found::Target(Target::Host) => return Err(request),
             Found::OtherMethods(methods) => {
                 let mut response = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#);
                 if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {

@@ -15,6 +15,8 @@ pub(crate) enum Target {
     Route(Arc<Route>),
     /// A webhook.
     Hook(Arc<Hook>),
+    /// The host's own, which answers before this table is asked.
+    Host,
 }
 
 /// A plugin's route.
@@ -29,7 +31,7 @@ pub(crate) struct Route {
 
 /// What of two declarations is the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{method} {pattern} is declared by both `{first}` and `{second}`; disable one of them in plugins.toml")]
+#[error("{method} {pattern} is declared by both `{first}` and `{second}`; {}", self.fix())]
 pub struct Conflict {
     /// HTTP method.
     pub method: String,
@@ -40,6 +42,22 @@ pub struct Conflict {
     /// Plugin that wants it too.
     pub second: String,
 }
+
+impl Conflict {
+    fn fix(&self) -> String {
+        if self.first == HOST {
+            format!(
+                "the host's own routes cannot be taken: disable `{}` in plugins.toml",
+                self.second
+            )
+        } else {
+            "disable one of them in plugins.toml".to_owned()
+        }
+    }
+}
+
+/// Who declares the host's own routes.
+pub const HOST: &str = "host";
 
 /// A row of `jackfield routes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,8 +90,12 @@ pub(crate) enum Found {
 }
 
 impl RouteTable {
-    pub(crate) fn build(routes: Vec<Arc<Route>>, hooks: Vec<Arc<Hook>>) -> Result<Self, Conflict> {
+    /// `own` are the host's routes: they come first, so that whoever declares one of them too is told.
+    pub(crate) fn build(own: &[RouteRow], routes: Vec<Arc<Route>>, hooks: Vec<Arc<Hook>>) -> Result<Self, Conflict> {
         let mut table = Self::default();
+        for row in own {
+            table.insert(row.clone(), Target::Host)?;
+        }
         for route in routes {
             let row = RouteRow {
                 method: route.method.clone(),

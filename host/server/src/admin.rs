@@ -174,12 +174,12 @@ async fn replay_state(State(running): Shared, Path(id): Path<Uuid>) -> Response 
 }
 
 async fn routes(State(running): Shared) -> Response {
-    Json(crate::web::route_rows(&running)).into_response()
+    Json(running.plugins.table().rows()).into_response()
 }
 
 async fn config(State(running): Shared) -> Response {
     let rows: Vec<_> = running
-        .loaded
+        .loaded()
         .rows()
         .into_iter()
         .map(|(key, value, source)| json!({ "key": key, "value": value, "source": source }))

@@ -16,7 +16,9 @@ use uuid::Uuid;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, DeliveriesCommand, MigrateCommand, PluginsCommand},
-    control, logs, plan, serve, show,
+    control,
+    logs::Logs,
+    plan, serve, show,
 };
 
 const GOOD: u8 = 0;
@@ -58,8 +60,8 @@ pub(crate) async fn run() -> u8 {
     let json_wanted = cli.places.json;
     match cli.command {
         Command::Serve { .. } => {
-            logs::start(&loaded.settings);
-            match serve::serve(loaded).await {
+            let logs = Logs::start(&loaded.settings);
+            match serve::serve(loaded, flags, logs).await {
                 Ok(()) => GOOD,
                 Err(error) => {
                     eprintln!("jackfield: {error}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -16,16 +17,21 @@ use subtle::ConstantTimeEq;
 /// What makes an operator.
 #[derive(Clone)]
 pub(crate) struct Operators {
-    key: Option<Arc<str>>,
+    key: Arc<ArcSwapOption<String>>,
     uid: u32,
 }
 
 impl Operators {
     pub(crate) fn new(key: Option<&str>, uid: u32) -> Self {
         Self {
-            key: key.map(Into::into),
+            key: Arc::new(ArcSwapOption::from_pointee(key.map(str::to_owned))),
             uid,
         }
+    }
+
+    /// Another key from now on, or none.
+    pub(crate) fn set_key(&self, key: Option<&str>) {
+        self.key.store(key.map(|key| Arc::new(key.to_owned())));
     }
 
     fn recognise(&self, request: &Request<Body>) -> bool {
@@ -36,7 +42,10 @@ impl Operators {
             .headers()
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
-        match (&self.key, given.and_then(|value| value.strip_prefix("Bearer "))) {
+        match (
+            self.key.load().as_deref(),
+            given.and_then(|value| value.strip_prefix("Bearer ")),
+        ) {
             (Some(key), Some(given)) => bool::from(key.as_bytes().ct_eq(given.as_bytes())),
             _ => false,
         }

@@ -28,6 +28,33 @@ pub(crate) fn plugins_file(settings: &Settings) -> Option<PathBuf> {
         .or_else(|| default.exists().then(|| default.to_owned()))
 }
 
+/// Every file that configuration comes from: both settings files, and those that `NAME_FILE` variables name.
+pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings) -> Vec<PathBuf> {
+    let environment = Environment::of_process();
+    let schemas: Vec<serde_json::Value> = builtins()
+        .into_iter()
+        .filter_map(|builtin| serde_json::from_str(builtin.manifest.config_schema).ok())
+        .collect();
+    let of_plugins = schemas
+        .iter()
+        .filter_map(|schema| schema["properties"].as_object())
+        .flat_map(serde_json::Map::values)
+        .filter(|field| field["x-secret"] == true)
+        .filter_map(|field| field["x-env"].as_array())
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned));
+    let secrets = jackfield_config::secret_variables()
+        .map(str::to_owned)
+        .chain(of_plugins)
+        .filter_map(|name| environment.get(&format!("{name}_FILE")).map(PathBuf::from));
+    let host = flags.config.clone().unwrap_or_else(|| PathBuf::from("jackfield.toml"));
+    let plugins = settings
+        .plugins_file
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("plugins.toml"));
+    [host, plugins].into_iter().chain(secrets).collect()
+}
+
 /// Host settings.
 pub(crate) fn load(flags: &jackfield_config::Flags) -> Result<Loaded, Vec<Problem>> {
     jackfield_config::load(flags, &Environment::of_process())

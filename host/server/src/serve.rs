@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jackfield_config::{Loaded, Problem, Settings};
+use arc_swap::ArcSwap;
+use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
 use jackfield_egress::{Egress, EgressSettings};
 use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
@@ -24,11 +25,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 
-use crate::{operator::Operators, plan, probes, watch, web};
+use crate::{logs::Logs, operator::Operators, plan, probes, watch, web};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
-    pub(crate) loaded: Loaded,
+    loaded: ArcSwap<Loaded>,
+    flags: Flags,
+    live: Live,
     pub(crate) plugins: Plugins,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) started: AtomicBool,
@@ -37,6 +40,13 @@ pub(crate) struct Running {
     pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     pub(crate) frontend: Option<ServeDir>,
     own_edit: Mutex<String>,
+}
+
+/// What a changed setting reaches without a restart.
+struct Live {
+    logs: Logs,
+    origins: CorsOrigins,
+    operators: Operators,
 }
 
 /// Why the host does not start, or does not take a change.
@@ -87,7 +97,7 @@ impl StartError {
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(crate) async fn serve(loaded: Loaded) -> Result<(), StartError> {
+pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<(), StartError> {
     let settings = loaded.settings.clone();
     let begun = Instant::now();
     // 1. Configuration was loaded; metrics begin here, so that every step is counted.
@@ -119,14 +129,28 @@ pub(crate) async fn serve(loaded: Loaded) -> Result<(), StartError> {
         jobs: settings.inbox.jobs,
         tenant_jobs: settings.inbox.tenant_jobs,
     };
-    let plugins = Plugins::new(builtins(), inbox.clone(), backends, concurrency, watching);
+    let plugins = Plugins::new(
+        builtins(),
+        inbox.clone(),
+        backends,
+        concurrency,
+        watching,
+        web::own_routes(),
+    );
     let planned = plan::plan(&settings).map_err(ApplyError::Config)?;
     if !planned.problems.is_empty() {
         return Err(ApplyError::Config(planned.problems).into());
     }
     plugins.apply(planned.wanted).await.map_err(ApplyError::Change)?;
+    let origins = CorsOrigins::new(settings.origins());
     let running = Arc::new(Running {
-        loaded,
+        loaded: ArcSwap::from_pointee(loaded),
+        flags,
+        live: Live {
+            logs,
+            origins: origins.clone(),
+            operators: operators.clone(),
+        },
         plugins: plugins.clone(),
         metrics,
         started: AtomicBool::new(false),
@@ -138,7 +162,7 @@ pub(crate) async fn serve(loaded: Loaded) -> Result<(), StartError> {
     });
     // 7. Listen.
     let stop = CancellationToken::new();
-    let serving = listen(&settings, &running, operators, &stop).await?;
+    let serving = listen(&settings, &running, operators, origins, &stop).await?;
     inbox.start();
     let mut background = background(&running);
     running.started.store(true, Ordering::SeqCst);
@@ -191,6 +215,7 @@ async fn listen(
     settings: &Settings,
     running: &Arc<Running>,
     operators: Operators,
+    origins: CorsOrigins,
     stop: &CancellationToken,
 ) -> Result<Serving, StartError> {
     let bind = |what, at: String, key| async move {
@@ -230,7 +255,7 @@ async fn listen(
     let layers = StackSettings {
         concurrency: limits.concurrency,
         response: seconds(limits.response),
-        origins: CorsOrigins::new(settings.origins()),
+        origins,
         security: SecurityHeaders {
             https: settings.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
             ..SecurityHeaders::default()
@@ -263,6 +288,15 @@ fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
             if let Err(error) = judged.plugins.judge().await {
                 tracing::warn!(%error, "cannot look after the plugins");
             }
+        }
+    });
+    // Without upkeep a histogram keeps every sample until somebody scrapes.
+    let metrics = running.metrics.clone();
+    tasks.spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            tick.tick().await;
+            metrics.run_upkeep();
         }
     });
     let asked = Arc::clone(running);
@@ -336,9 +370,34 @@ async fn drain(settings: &Settings, running: &Running, inbox: &Inbox, stop: Canc
 }
 
 impl Running {
-    /// Reads the configuration again and brings the plugins to it.
-    pub(crate) async fn replan(&self) -> Result<(), ApplyError> {
-        let planned = plan::plan(&self.loaded.settings).map_err(ApplyError::Config)?;
+    /// The settings that hold now.
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    /// The command line that it was started with.
+    pub(crate) fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// Reads everything again, host settings, `plugins.toml` and secret files, and brings about what may change while the
+    /// host runs. On a problem the old configuration stays.
+    pub(crate) async fn reload(&self) -> Result<(), ApplyError> {
+        let fresh = plan::load(&self.flags).map_err(ApplyError::Config)?;
+        let before = self.loaded();
+        for key in fresh.settings.restart_needed(&before.settings) {
+            tracing::warn!(key, "this setting changed; it takes effect after a restart");
+        }
+        self.live.logs.set(&fresh.settings.log);
+        self.live.origins.set(fresh.settings.origins());
+        self.live.operators.set_key(fresh.settings.operator_key.as_deref());
+        self.loaded.store(Arc::new(fresh));
+        self.replan().await
+    }
+
+    /// Reads `plugins.toml` again and brings the plugins to it.
+    async fn replan(&self) -> Result<(), ApplyError> {
+        let planned = plan::plan(&self.loaded().settings).map_err(ApplyError::Config)?;
         let problems = planned.problems;
         self.plugins.apply(planned.wanted).await?;
         if problems.is_empty() {
@@ -348,12 +407,14 @@ impl Running {
         }
     }
 
-    /// Switches a plugin on or off where that persists, and applies it.
+    /// Switches a plugin on or off where that persists, applies it, and waits until what was replaced has ended.
     pub(crate) async fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), ApplyError> {
-        let path = plan::plugins_file(&self.loaded.settings).unwrap_or_else(|| PathBuf::from("plugins.toml"));
+        let path = plan::plugins_file(&self.loaded().settings).unwrap_or_else(|| PathBuf::from("plugins.toml"));
         let hash = jackfield_config::set_enabled(&path, id, enabled)?;
         *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) = hash;
-        self.replan().await
+        self.replan().await?;
+        self.plugins.settled(id, Duration::from_secs(10)).await;
+        Ok(())
     }
 
     /// Whether this content is what we wrote last.

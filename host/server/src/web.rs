@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{body::Body, extract::Request, middleware::from_fn_with_state, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use jackfield_edge::RouteLabel;
-use jackfield_plugins::RouteRow;
+use jackfield_plugins::{HOST, RouteRow};
 use jackfield_sdk::Principal;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
@@ -33,8 +33,7 @@ pub(crate) fn service(running: Arc<Running>, operators: Operators) -> Inner {
 /// Host routes get their own pattern as label.
 async fn label(request: Request<Body>, next: axum::middleware::Next) -> Response {
     let path = request.uri().path();
-    let known = ["/alive", "/health", "/ready", "/saas", "/server_info", "/openapi.json"];
-    let route = if known.contains(&path) {
+    let route = if OWN.iter().any(|(_, own, _)| *own == path) && !path.starts_with("/api") {
         path.to_owned()
     } else if path.starts_with("/api/admin/v1/") {
         "/api/admin/v1/*".to_owned()
@@ -99,36 +98,36 @@ fn json(status: StatusCode, body: &'static str) -> Response {
     response
 }
 
-/// Everything mounted: the plugins' routes and the host's own.
-pub(crate) fn route_rows(running: &Running) -> Vec<RouteRow> {
-    let own = |method: &str, path: &str, policy: &str| RouteRow {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        plugin: "host".to_owned(),
-        policy: policy.to_owned(),
+/// The host's own routes: method, path, who may call. What is served stands in `probes` and `admin`; a test asks for each.
+const OWN: [(&str, &str, &str); 18] = [
+    ("GET", "/alive", "public"),
+    ("GET", "/health", "public"),
+    ("GET", "/ready", "public"),
+    ("GET", "/saas", "public"),
+    ("GET", "/server_info", "public"),
+    ("GET", "/api/admin/v1/plugins", "operator"),
+    ("POST", "/api/admin/v1/plugins/{id}/{action}", "operator"),
+    ("GET", "/api/admin/v1/deliveries", "operator"),
+    ("GET", "/api/admin/v1/deliveries/{id}", "operator"),
+    ("POST", "/api/admin/v1/deliveries/{id}/cancel", "operator"),
+    ("POST", "/api/admin/v1/deliveries/replay", "operator"),
+    ("GET", "/api/admin/v1/replays/{id}", "operator"),
+    ("GET", "/api/admin/v1/routes", "operator"),
+    ("GET", "/api/admin/v1/config", "operator"),
+    ("GET", "/api/admin/v1/health", "operator"),
+    ("GET", "/api/admin/v1/stream", "operator"),
+    ("GET", "/openapi.json", "operator"),
+    ("GET", "/health/{plugin}", "operator"),
+];
+
+/// The host's own routes, which no plugin may declare.
+pub(crate) fn own_routes() -> Vec<RouteRow> {
+    let row = |(method, path, policy): &(&str, &str, &str)| RouteRow {
+        method: (*method).to_owned(),
+        path: (*path).to_owned(),
+        plugin: HOST.to_owned(),
+        policy: (*policy).to_owned(),
         rate_limit: None,
     };
-    let mut rows: Vec<RouteRow> = running.plugins.table().rows().to_vec();
-    for path in ["/alive", "/health", "/ready", "/saas", "/server_info"] {
-        rows.push(own("GET", path, "public"));
-    }
-    for (method, path) in [
-        ("GET", "/api/admin/v1/plugins"),
-        ("POST", "/api/admin/v1/plugins/{id}/{action}"),
-        ("GET", "/api/admin/v1/deliveries"),
-        ("GET", "/api/admin/v1/deliveries/{id}"),
-        ("POST", "/api/admin/v1/deliveries/{id}/cancel"),
-        ("POST", "/api/admin/v1/deliveries/replay"),
-        ("GET", "/api/admin/v1/replays/{id}"),
-        ("GET", "/api/admin/v1/routes"),
-        ("GET", "/api/admin/v1/config"),
-        ("GET", "/api/admin/v1/health"),
-        ("GET", "/api/admin/v1/stream"),
-        ("GET", "/openapi.json"),
-        ("GET", "/health/{plugin}"),
-    ] {
-        rows.push(own(method, path, "operator"));
-    }
-    rows.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
-    rows
+    OWN.iter().map(row).collect()
 }
