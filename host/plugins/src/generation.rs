@@ -11,10 +11,8 @@ use std::{
 use arc_swap::ArcSwap;
 use jackfield_inbox::engine::Runner;
 use jackfield_sdk::{
-    descriptor::Descriptor,
     host::{Host, Services},
     instance::Instance,
-    manifest::Builtin,
 };
 use tokio::sync::watch;
 use tokio_util::{
@@ -22,7 +20,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use crate::{timed::TimedInstance, wanted::Wanted};
+use crate::{code::Code, timed::TimedInstance, wanted::Wanted};
 
 /// Longest `create` (contract, rule 2).
 const CREATE: Duration = Duration::from_secs(10);
@@ -81,16 +79,15 @@ impl Default for Concurrency {
 impl Generation {
     /// Validates and creates.
     pub(crate) async fn create(
-        builtin: &Builtin,
-        descriptor: &Descriptor,
+        code: &dyn Code,
         number: u64,
         wanted: Wanted,
         services: Arc<dyn Services>,
         concurrency: Concurrency,
     ) -> Result<Arc<Self>, String> {
-        (builtin.validate)(wanted.config.clone())?;
+        code.validate(wanted.config.clone())?;
         let (retired, watch) = watch::channel(false);
-        let creating = tokio::spawn((builtin.create)(wanted.config.clone(), Host::new(services, watch)));
+        let creating = tokio::spawn(code.create(wanted.config.clone(), Host::new(services, watch)));
         let abort = creating.abort_handle();
         let instance = match tokio::time::timeout(CREATE, creating).await {
             Ok(Ok(made)) => made?,
@@ -107,7 +104,7 @@ impl Generation {
             &wanted.id,
             number,
             Arc::new(TimedInstance::new(&wanted.id, instance)),
-            descriptor,
+            code.descriptor(),
             concurrency.jobs,
             concurrency.tenant_jobs,
         );

@@ -3,6 +3,7 @@
 //! Guarantees: a plugin that panics, hangs or cannot be created harms no other; what is in flight ends on the generation it
 //! began on; a delivery is accepted for every plugin that is not disabled.
 
+mod code;
 mod generation;
 mod hook;
 mod ingress;
@@ -16,8 +17,9 @@ mod timed;
 mod wanted;
 mod watch;
 
+pub use code::{BuiltinCode, Code};
 pub use generation::{Concurrency, Generation};
-pub use lifecycle::{ChangeError, Known, PluginRow, Plugins};
+pub use lifecycle::{ChangeError, PluginRow, Plugins};
 pub use services::{Backends, PluginServices};
 pub use table::{Conflict, HOST, RouteRow, RouteTable};
 pub use wanted::{Enablement, PluginState, Wanted};

@@ -12,11 +12,12 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jackfield_inbox::{engine::Inbox, store::StoreError};
-use jackfield_sdk::{Reconfigured, descriptor::Descriptor, health::Health, manifest::Builtin};
+use jackfield_sdk::{Reconfigured, health::Health};
 use metrics::gauge;
 use serde::Serialize;
 
 use crate::{
+    code::Code,
     generation::{Concurrency, DRAIN, Generation},
     hook::Hook,
     ingress::Ingress,
@@ -27,20 +28,11 @@ use crate::{
     watch::Watch,
 };
 
-/// A plugin that this program knows.
-pub struct Known {
-    /// Manifest and code.
-    pub builtin: &'static Builtin,
-    /// Its declarations.
-    pub descriptor: Descriptor,
-}
-
 /// Every plugin of this host. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugins(Arc<Inner>);
 
 pub(crate) struct Inner {
-    known: BTreeMap<String, Known>,
     slots: Mutex<BTreeMap<String, Slot>>,
     table: ArcSwap<RouteTable>,
     pub(crate) inbox: Inbox,
@@ -55,6 +47,8 @@ pub(crate) struct Inner {
 
 struct Slot {
     wanted: Wanted,
+    /// The last code there was: its webhooks are accepted also while nothing of it runs.
+    code: Option<Arc<dyn Code>>,
     generation: Option<Arc<Generation>>,
     /// Replaced ones that have not retired.
     leaving: Vec<Arc<Generation>>,
@@ -75,7 +69,7 @@ pub struct PluginRow {
     pub version: String,
     /// Whether configuration wants it.
     pub enabled: bool,
-    /// `builtin`.
+    /// `builtin` or `dylib`.
     pub carrier: &'static str,
     /// What it is doing.
     pub state: PluginState,
@@ -116,29 +110,15 @@ pub enum ChangeError {
 }
 
 impl Plugins {
-    /// The plugins in `builtins`, all disabled until [`Plugins::apply`].
+    /// No plugins until [`Plugins::apply`]. No plugin may declare one of `own_routes`.
     pub fn new(
-        builtins: Vec<&'static Builtin>,
         inbox: Inbox,
         backends: Backends,
         concurrency: Concurrency,
         watch: Arc<Watch>,
         own_routes: Vec<RouteRow>,
     ) -> Self {
-        let known = builtins
-            .into_iter()
-            .map(|builtin| {
-                (
-                    builtin.manifest.id.to_owned(),
-                    Known {
-                        builtin,
-                        descriptor: (builtin.descriptor)(),
-                    },
-                )
-            })
-            .collect();
         Self(Arc::new(Inner {
-            known,
             slots: Mutex::default(),
             table: ArcSwap::default(),
             inbox,
@@ -150,9 +130,20 @@ impl Plugins {
         }))
     }
 
-    /// Ids and declarations of every plugin this program knows.
-    pub fn known(&self) -> impl Iterator<Item = (&String, &Known)> {
-        self.0.known.iter()
+    /// Whether there is a plugin of that id.
+    pub fn knows(&self, id: &str) -> bool {
+        self.slots().contains_key(id)
+    }
+
+    /// Ids and declarations of the plugins that are not disabled.
+    pub(crate) fn declarations(&self) -> Vec<(String, Arc<dyn Code>)> {
+        let on = |slot: &&Slot| !matches!(slot.wanted.enablement, Enablement::Disabled(_));
+        let slots = self.slots();
+        slots
+            .values()
+            .filter(on)
+            .filter_map(|slot| Some((slot.wanted.id.clone(), slot.code.clone()?)))
+            .collect()
     }
 
     /// The engine.
@@ -226,24 +217,7 @@ impl Plugins {
 
     /// What every plugin is doing.
     pub fn list(&self) -> Vec<PluginRow> {
-        let slots = self.slots();
-        let row = |(id, known): (&String, &Known)| {
-            let slot = slots.get(id);
-            let (state, reason) = slot.map_or((PluginState::Disabled, "not applied yet".to_owned()), describe);
-            PluginRow {
-                id: id.clone(),
-                version: known.builtin.manifest.version.to_owned(),
-                enabled: slot.is_some_and(|slot| matches!(slot.wanted.enablement, Enablement::Enabled(_))),
-                carrier: "builtin",
-                state,
-                reason,
-                generation: slot.map_or(0, |slot| slot.numbers),
-                routes: known.descriptor.routes.len(),
-                webhooks: known.descriptor.webhooks.len(),
-                health: slot.and_then(|slot| slot.health.clone()),
-            }
-        };
-        self.0.known.iter().map(row).collect()
+        self.slots().values().map(row).collect()
     }
 
     /// A request of `plugin` panicked, hung, or went well.
@@ -252,9 +226,6 @@ impl Plugins {
     }
 
     async fn bring(&self, wanted: Wanted, force: bool, replaced: &mut Vec<Arc<Generation>>) {
-        let Some(known) = self.0.known.get(&wanted.id) else {
-            return;
-        };
         let id = wanted.id.clone();
         let old = self.slots().get(&id).and_then(|slot| slot.generation.clone());
         match &wanted.enablement {
@@ -271,9 +242,10 @@ impl Plugins {
             }
             Enablement::Enabled(_) => {}
         }
+        let Some(code) = wanted.code.clone() else { return };
         if let Some(old) = &old {
             let works_with = old.works_with();
-            let only_values = works_with.capabilities == wanted.capabilities && works_with.egress == wanted.egress;
+            let only_values = works_with.same_but_config(&wanted);
             if only_values && works_with.config == wanted.config && !force {
                 self.put(wanted, |_| {});
                 return;
@@ -289,11 +261,10 @@ impl Plugins {
             }
         }
         let number = self.slots().get(&id).map_or(0, |slot| slot.numbers) + 1;
-        let jobs = known.descriptor.jobs.iter().map(|job| job.name.clone()).collect();
+        let jobs = code.descriptor().jobs.iter().map(|job| job.name.clone()).collect();
         let services = PluginServices::new(&wanted, jobs, self.0.inbox.clone(), self.0.backends.clone());
         let made = Generation::create(
-            known.builtin,
-            &known.descriptor,
+            code.as_ref(),
             number,
             wanted.clone(),
             Arc::new(services),
@@ -318,6 +289,7 @@ impl Plugins {
         let mut slots = self.slots();
         let slot = slots.entry(wanted.id.clone()).or_insert_with(|| Slot {
             wanted: wanted.clone(),
+            code: None,
             generation: None,
             leaving: Vec::new(),
             numbers: 0,
@@ -327,6 +299,7 @@ impl Plugins {
             health: None,
             ingress: Arc::default(),
         });
+        slot.code = wanted.code.clone().or(slot.code.take());
         slot.wanted = wanted;
         change(slot);
     }
@@ -338,7 +311,7 @@ impl Plugins {
         for (id, slot) in self.slots().iter() {
             let (state, reason) = describe(slot);
             show_state(id, state);
-            let Some(known) = self.0.known.get(id) else { continue };
+            let Some(code) = &slot.code else { continue };
             if matches!(slot.wanted.enablement, Enablement::Disabled(_)) {
                 absent.push((id.clone(), reason));
                 continue;
@@ -350,7 +323,7 @@ impl Plugins {
             let serves = slot.generation.clone().filter(|_| probing);
             let works = serves.clone().filter(|_| !slot.paused);
             let held = works.is_none().then(|| format!("{}: {reason}", state.as_str()));
-            for route in &known.descriptor.routes {
+            for route in &code.descriptor().routes {
                 routes.push(Arc::new(Route {
                     plugin: id.as_str().into(),
                     method: route.method.clone(),
@@ -362,7 +335,7 @@ impl Plugins {
             // A refused configuration does not take the secrets away from the one that still runs.
             let works_with = slot.generation.as_ref().map(|generation| generation.works_with());
             let config = works_with.as_ref().map_or(&slot.wanted.config, |wanted| &wanted.config);
-            for hook in &known.descriptor.webhooks {
+            for hook in &code.descriptor().webhooks {
                 hooks.push(Arc::new(Hook::new(
                     id,
                     hook.clone(),
@@ -448,6 +421,24 @@ impl Plugins {
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A row of the list.
+fn row(slot: &Slot) -> PluginRow {
+    let (state, reason) = describe(slot);
+    let code = slot.code.as_ref();
+    PluginRow {
+        id: slot.wanted.id.clone(),
+        version: code.map_or_else(String::new, |code| code.manifest().version.to_owned()),
+        enabled: matches!(slot.wanted.enablement, Enablement::Enabled(_)),
+        carrier: code.map_or("", |code| code.carrier()),
+        state,
+        reason,
+        generation: slot.numbers,
+        routes: code.map_or(0, |code| code.descriptor().routes.len()),
+        webhooks: code.map_or(0, |code| code.descriptor().webhooks.len()),
+        health: slot.health.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{lifecycle::Plugins, wanted::PluginState};
+use crate::lifecycle::Plugins;
 
 impl Plugins {
     /// The merged document: paths of every plugin that is not disabled, each operation tagged with its plugin, component names prefixed
@@ -10,14 +10,8 @@ impl Plugins {
     pub fn openapi(&self) -> Value {
         let mut paths = serde_json::Map::new();
         let mut schemas = serde_json::Map::new();
-        let on: Vec<String> = self
-            .list()
-            .into_iter()
-            .filter(|row| row.state != PluginState::Disabled)
-            .map(|row| row.id)
-            .collect();
-        for (id, known) in self.known().filter(|(id, _)| on.contains(id)) {
-            let mut document = known.descriptor.openapi.clone();
+        for (id, code) in self.declarations() {
+            let mut document = code.descriptor().openapi.clone();
             let clashing: Vec<String> = members(&document, "/components/schemas")
                 .filter(|(name, schema)| schemas.get(*name).is_some_and(|old| old != *schema))
                 .map(|(name, _)| name.clone())

@@ -1,14 +1,20 @@
 //! What the operator wants of each plugin, as configuration has resolved it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
+use crate::code::Code;
+
 /// One plugin as `plugins.toml`, environment and defaults want it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Wanted {
     /// Plugin id.
     pub id: String,
+    /// What it is made from; none when there is no admissible code.
+    pub code: Option<Arc<dyn Code>>,
     /// Whether it runs.
     pub enablement: Enablement,
     /// Its configuration with defaults filled in. Holds secrets.
@@ -17,6 +23,14 @@ pub struct Wanted {
     pub capabilities: Vec<String>,
     /// Values of its `egress` fields: each grants its scheme, host and port.
     pub egress: Vec<Url>,
+}
+
+impl Wanted {
+    /// Whether an instance made for `self` would differ from one made for `other` only in its configuration.
+    pub(crate) fn same_but_config(&self, other: &Self) -> bool {
+        let identity = |wanted: &Self| wanted.code.as_ref().map(|code| code.identity().to_owned());
+        identity(self) == identity(other) && self.capabilities == other.capabilities && self.egress == other.egress
+    }
 }
 
 /// Whether a plugin runs, and why not.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jackfield_inbox::engine::{AttemptKind, Observer};
@@ -11,8 +11,10 @@ use jackfield_sdk::host::ClockService;
 use crate::quarantine::{Fault, Faults};
 
 /// Collects faults from requests and jobs; [`Plugins::judge`](crate::Plugins::judge) acts on them.
-#[derive(Default)]
-pub struct Watch(Mutex<Watched>);
+pub struct Watch {
+    watched: Mutex<Watched>,
+    clock: Arc<dyn ClockService>,
+}
 
 #[derive(Default)]
 struct Watched {
@@ -24,6 +26,14 @@ struct Watched {
 }
 
 impl Watch {
+    /// Nothing seen yet.
+    pub fn new(clock: Arc<dyn ClockService>) -> Self {
+        Self {
+            watched: Mutex::default(),
+            clock,
+        }
+    }
+
     pub(crate) fn note(&self, plugin: &str, fault: Option<Fault>, now_ms: i64) {
         let mut watched = self.lock();
         let probing = watched.probes.contains_key(plugin);
@@ -68,7 +78,7 @@ impl Watch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,7 +91,6 @@ impl Observer for Watch {
             AttemptKind::Panicked => Some(Fault::Panic),
             AttemptKind::TimedOut => Some(Fault::MissedDeadline),
         };
-        let now = jackfield_inbox::clock::SystemClock.now_ms();
-        self.note(plugin, fault, now);
+        self.note(plugin, fault, self.clock.now_ms());
     }
 }

@@ -48,7 +48,7 @@ async fn plugins(State(running): Shared) -> Response {
 }
 
 async fn change(State(running): Shared, Path((id, action)): Path<(String, String)>) -> Response {
-    if !running.plugins.known().any(|(known, _)| *known == id) {
+    if !running.plugins.knows(&id) {
         return refused(&ChangeError::Unknown(id));
     }
     let done = match action.as_str() {

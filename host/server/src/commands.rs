@@ -221,18 +221,17 @@ fn planned_rows(loaded: &Loaded) -> Value {
     let Ok(plan) = plan::plan(&loaded.settings) else {
         return json!([]);
     };
-    let manifests = jackfield_sdk::manifest::builtins();
     let row = |wanted: &jackfield_plugins::Wanted| {
-        let builtin = manifests.iter().find(|builtin| builtin.manifest.id == wanted.id);
-        let descriptor = builtin.map(|builtin| (builtin.descriptor)()).unwrap_or_default();
+        let code = wanted.code.as_ref();
+        let descriptor = code.map(|code| code.descriptor().clone()).unwrap_or_default();
         let (state, reason) = match &wanted.enablement {
             Enablement::Enabled(_) => ("disabled", "no host is running".to_owned()),
             Enablement::Disabled(reason) => ("disabled", reason.clone()),
             Enablement::Refused(reason) => ("refused", reason.clone()),
         };
         json!({
-            "id": wanted.id, "version": builtin.map(|builtin| builtin.manifest.version),
-            "enabled": matches!(wanted.enablement, Enablement::Enabled(_)), "carrier": "builtin", "state": state,
+            "id": wanted.id, "version": code.map(|code| code.manifest().version),
+            "enabled": matches!(wanted.enablement, Enablement::Enabled(_)), "carrier": code.map(|code| code.carrier()), "state": state,
             "reason": reason, "generation": 0, "routes": descriptor.routes.len(), "webhooks": descriptor.webhooks.len(),
             "health": null,
         })

@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use jackfield_config::{Decision, Environment, Loaded, PluginsFile, Problem, Resolved, Settings, decide, resolve};
-use jackfield_plugins::{Enablement, Wanted};
-use jackfield_sdk::manifest::{Builtin, builtins};
+use jackfield_plugins::{BuiltinCode, Code, Enablement, Wanted};
 
 /// Every plugin with its settings.
 pub(crate) struct Plan {
@@ -31,9 +31,10 @@ pub(crate) fn plugins_file(settings: &Settings) -> Option<PathBuf> {
 /// Every file that configuration comes from: both settings files, and those that `NAME_FILE` variables name.
 pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings) -> Vec<PathBuf> {
     let environment = Environment::of_process();
-    let schemas: Vec<serde_json::Value> = builtins()
-        .into_iter()
-        .filter_map(|builtin| serde_json::from_str(builtin.manifest.config_schema).ok())
+    let schemas: Vec<serde_json::Value> = codes()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|code| serde_json::from_str(code.manifest().config_schema).ok())
         .collect();
     let of_plugins = schemas
         .iter()
@@ -60,20 +61,37 @@ pub(crate) fn load(flags: &jackfield_config::Flags) -> Result<Loaded, Vec<Proble
     jackfield_config::load(flags, &Environment::of_process())
 }
 
-/// Reads `plugins.toml` and the environment, and decides for each compiled-in plugin.
-pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
-    let all = builtins();
-    let ids: Vec<&str> = all.iter().map(|builtin| builtin.manifest.id).collect();
-    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(vec![Problem {
+/// The compiled-in code, made once: a plugin whose code is the same keeps its generation.
+fn codes() -> Result<&'static [Arc<dyn Code>], Problem> {
+    static CODES: OnceLock<Result<Vec<Arc<dyn Code>>, Problem>> = OnceLock::new();
+    let make = || {
+        let problem = |key: &str, what: String| Problem {
             file: "this program".to_owned(),
             line: None,
-            key: twice[0].to_owned(),
-            what: "two compiled-in plugins have this id".to_owned(),
-            fix: "leave one of their crates out".to_owned(),
+            key: key.to_owned(),
+            what,
+            fix: "leave the plugin's crate out, or correct it".to_owned(),
             suggestion: None,
-        }]);
-    }
+        };
+        let codes = BuiltinCode::all().map_err(|what| problem("(plugins)", what))?;
+        let twice = codes
+            .windows(2)
+            .find(|pair| pair[0].manifest().id == pair[1].manifest().id);
+        match twice {
+            Some(pair) => Err(problem(
+                pair[0].manifest().id,
+                "two compiled-in plugins have this id".to_owned(),
+            )),
+            None => Ok(codes),
+        }
+    };
+    CODES.get_or_init(make).as_deref().map_err(Clone::clone)
+}
+
+/// Reads `plugins.toml` and the environment, and decides for each plugin.
+pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+    let codes = codes().map_err(|problem| vec![problem])?;
+    let ids: Vec<&str> = codes.iter().map(|code| code.manifest().id).collect();
     let file = match plugins_file(settings) {
         Some(path) => PluginsFile::read(&path, &ids)?,
         None => PluginsFile::default(),
@@ -84,12 +102,12 @@ pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         resolved: BTreeMap::new(),
         problems: Vec::new(),
     };
-    for builtin in all {
-        let id = builtin.manifest.id;
-        let entry = file.entries.get(id);
-        let resolved = resolve(id, &file.file, builtin.manifest.config_schema, entry, &environment);
+    for code in codes {
+        let manifest = code.manifest();
+        let (id, entry) = (manifest.id, file.entries.get(manifest.id));
+        let resolved = resolve(id, &file.file, manifest.config_schema, entry, &environment);
         let enablement = match decide(entry, &resolved) {
-            Decision::Enabled(reason) => validated(builtin, id, &resolved, reason, &mut plan.problems),
+            Decision::Enabled(reason) => validated(code.as_ref(), &resolved, reason, &mut plan.problems),
             Decision::Disabled(reason) => Enablement::Disabled(reason),
             Decision::Invalid(problems) => {
                 let first = problems
@@ -99,16 +117,10 @@ pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
                 Enablement::Refused(first.unwrap_or_default())
             }
         };
-        let own = || {
-            builtin
-                .manifest
-                .capabilities
-                .iter()
-                .map(|one| (*one).to_owned())
-                .collect()
-        };
+        let own = || manifest.capabilities.iter().map(|one| (*one).to_owned()).collect();
         plan.wanted.push(Wanted {
             id: id.to_owned(),
+            code: Some(Arc::clone(code)),
             enablement,
             config: resolved.value.clone(),
             capabilities: entry.and_then(|entry| entry.capabilities.clone()).unwrap_or_else(own),
@@ -120,20 +132,14 @@ pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
 }
 
 /// The plugin's own check, which is pure.
-fn validated(
-    builtin: &Builtin,
-    id: &str,
-    resolved: &Resolved,
-    reason: String,
-    problems: &mut Vec<Problem>,
-) -> Enablement {
-    match (builtin.validate)(resolved.value.clone()) {
+fn validated(code: &dyn Code, resolved: &Resolved, reason: String, problems: &mut Vec<Problem>) -> Enablement {
+    match code.validate(resolved.value.clone()) {
         Ok(()) => Enablement::Enabled(reason),
         Err(what) => {
             problems.push(Problem {
                 file: "configuration".to_owned(),
                 line: None,
-                key: format!("plugins.{id}.config"),
+                key: format!("plugins.{}.config", code.manifest().id),
                 what: what.clone(),
                 fix: "correct the setting that the message names".to_owned(),
                 suggestion: None,

@@ -16,7 +16,7 @@ use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders,
 use jackfield_egress::{Egress, EgressSettings};
 use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
 use jackfield_plugins::{Backends, ChangeError, Concurrency, Plugins, Watch};
-use jackfield_sdk::{http_client::HttpService, manifest::builtins};
+use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
     Database, DirectoryLock, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, SqlStore, Vault,
 };
@@ -117,7 +117,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let database = Database::open(&settings.database(), &options).await?;
     let store: Arc<dyn Store> = Arc::new(SqlStore::new(database.clone()));
     // 3. The base application is its probes and the admin API; both are routes in `web`.
-    let watching = Arc::new(Watch::default());
+    let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
     let inbox = Inbox::new(Arc::clone(&store), engine_settings(&settings), watching.clone());
     // 4. Egress and the other host services.
     let backends = backends(&settings, &database, store)?;
@@ -129,14 +129,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
         jobs: settings.inbox.jobs,
         tenant_jobs: settings.inbox.tenant_jobs,
     };
-    let plugins = Plugins::new(
-        builtins(),
-        inbox.clone(),
-        backends,
-        concurrency,
-        watching,
-        web::own_routes(),
-    );
+    let plugins = Plugins::new(inbox.clone(), backends, concurrency, watching, web::own_routes());
     let planned = plan::plan(&settings).map_err(ApplyError::Config)?;
     if !planned.problems.is_empty() {
         return Err(ApplyError::Config(planned.problems).into());

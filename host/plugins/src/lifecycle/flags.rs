@@ -56,7 +56,7 @@ impl Plugins {
 
     async fn set_flag(&self, id: &str, kind: &str, value: Option<Bytes>) -> Result<(), ChangeError> {
         let _one = self.0.changing.lock().await;
-        if !self.0.known.contains_key(id) {
+        if !self.knows(id) {
             return Err(ChangeError::Unknown(id.to_owned()));
         }
         self.0.inbox.store().set_value(&format!("{kind}/{id}"), value).await?;
