@@ -214,6 +214,11 @@ impl Host {
         Self { services, retired }
     }
 
+    /// The same instance over other `services`: how a carrier puts its bridge between.
+    pub fn over(&self, services: Arc<dyn Services>) -> Self {
+        Self::new(services, self.retired.clone())
+    }
+
     /// The services behind the handles.
     pub fn services(&self) -> Arc<dyn Services> {
         Arc::clone(&self.services)

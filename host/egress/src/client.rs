@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::header;
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     service::{BoxFuture, ServiceError},
@@ -15,12 +15,14 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
-use url::{Host, Url};
+use url::Url;
 
-use crate::{address::is_public, grant::Grant};
-
-/// Ports that `http:*` may use.
-const PUBLIC_PORTS: [u16; 3] = [80, 443, 8443];
+use crate::{
+    address::is_public,
+    admission::{Admission, Reach},
+    grant::Grant,
+    hop::Hop,
+};
 
 /// How names become addresses; tests bring their own.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync>;
@@ -74,7 +76,7 @@ pub enum EgressError {
 pub struct Egress {
     granted: Client,
     public: Client,
-    allow: Vec<Grant>,
+    allow: Arc<[Grant]>,
     max_timeout: Duration,
 }
 
@@ -110,8 +112,7 @@ impl Egress {
         Guarded {
             egress: self.clone(),
             plugin: plugin.to_owned(),
-            grants: egress.iter().filter_map(Grant::of).collect(),
-            public,
+            admission: Admission::new(plugin, egress, public, Arc::clone(&self.allow)),
         }
     }
 }
@@ -170,78 +171,31 @@ impl Resolve for Resolver {
 pub struct Guarded {
     egress: Egress,
     plugin: String,
-    grants: Vec<Grant>,
-    public: bool,
+    admission: Admission,
 }
 
 impl Guarded {
-    /// The pool that may carry a request to `url`.
-    fn admit(&self, url: &Url) -> Result<&Client, ServiceError> {
-        let denied = || ServiceError::Denied {
-            plugin: self.plugin.clone(),
-            capability: format!("http:{}", url.host_str().unwrap_or_default()),
-        };
-        let wanted = Grant::of(url)
-            .ok_or_else(|| ServiceError::invalid(format!("`{}:` is not http or https with a host", url.scheme())))?;
-        if self.grants.contains(&wanted) {
-            return Ok(&self.egress.granted);
-        }
-        if !self.public {
-            return Err(denied());
-        }
-        if self.egress.allow.contains(&wanted) {
-            return Ok(&self.egress.granted);
-        }
-        let literal_private = match url.host() {
-            Some(Host::Ipv4(address)) => !is_public(address.into()),
-            Some(Host::Ipv6(address)) => !is_public(address.into()),
-            _ => false,
-        };
-        if literal_private || !PUBLIC_PORTS.contains(&url.port_or_known_default().unwrap_or(0)) {
-            return Err(denied());
-        }
-        Ok(&self.egress.public)
-    }
-
     async fn follow(&self, request: OutgoingRequest) -> Result<IncomingResponse, ServiceError> {
-        let mut method: Method = request
-            .method
-            .parse()
-            .map_err(|_| ServiceError::invalid(format!("`{}` is no method", request.method)))?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &request.headers {
-            let name = HeaderName::try_from(name).map_err(|_| ServiceError::invalid("a header's name is not HTTP"))?;
-            let value =
-                HeaderValue::from_bytes(value).map_err(|_| ServiceError::invalid("a header's value is not HTTP"))?;
-            headers.append(name, value);
-        }
-        let (mut url, mut body) = (request.url, request.body);
-        let mut hops = 0;
+        let max_bytes = request.max_bytes;
+        let mut hop = Hop::first(request)?;
         loop {
-            let client = self.admit(&url)?;
-            let sent = client
-                .request(method.clone(), url.clone())
-                .headers(headers.clone())
-                .body(body.clone());
-            let response = sent.send().await.map_err(|error| failed(&error))?;
-            let next = (hops < request.redirects).then(|| redirect(&response, &url)).flatten();
-            let Some(next) = next else {
-                return read(response, url, request.max_bytes).await;
+            let client = match self.admission.admit(&hop.url)? {
+                Reach::Granted => &self.egress.granted,
+                Reach::Public => &self.egress.public,
             };
-            if url.scheme() == "https" && next.scheme() == "http" {
-                return Err(ServiceError::invalid("a redirect from https to http is not followed"));
+            let sent = client
+                .request(hop.method.clone(), hop.url.clone())
+                .headers(hop.headers.clone())
+                .body(hop.body.clone());
+            let from = hop.url.clone();
+            let response = sent.send().await.map_err(|error| failed(&error))?;
+            let location = response
+                .headers()
+                .get(header::LOCATION)
+                .and_then(|value| value.to_str().ok());
+            if !hop.follow(response.status().as_u16(), location)? {
+                return read(response, from, max_bytes).await;
             }
-            if Grant::of(&next) != Grant::of(&url) {
-                for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
-                    headers.remove(secret);
-                }
-            }
-            if matches!(response.status().as_u16(), 301..=303) && method != Method::HEAD {
-                (method, body) = (Method::GET, Bytes::new());
-                headers.remove(header::CONTENT_TYPE);
-            }
-            url = next;
-            hops += 1;
         }
     }
 }
@@ -266,13 +220,6 @@ impl HttpService for Guarded {
         counter!("jackfield_egress_requests_total", "plugin" => self.plugin.clone(), "result" => result).increment(1);
         answer
     }
-}
-
-fn redirect(response: &reqwest::Response, from: &Url) -> Option<Url> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    from.join(response.headers().get(header::LOCATION)?.to_str().ok()?).ok()
 }
 
 async fn read(mut response: reqwest::Response, url: Url, max_bytes: u64) -> Result<IncomingResponse, ServiceError> {

@@ -5,10 +5,19 @@
 //! other address, so a name that changes its answer between check and connection gains nothing. With a proxy the proxy
 //! resolves names; then only literal addresses can be checked here.
 
+//!
+//! The rules are pure; the feature `client` (on unless said) adds the client that keeps them on a network.
+
 mod address;
+mod admission;
+#[cfg(feature = "client")]
 mod client;
 mod grant;
+mod hop;
 
 pub use address::is_public;
+pub use admission::{Admission, Reach};
+#[cfg(feature = "client")]
 pub use client::{Egress, EgressError, EgressSettings, Guarded, Lookup};
 pub use grant::Grant;
+pub use hop::Hop;

@@ -20,6 +20,7 @@ use jackfield_sdk::{
 };
 use metrics::counter;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{generation::Generation, ingress::Ingress};
@@ -94,8 +95,8 @@ impl Hook {
         }
     }
 
-    /// Answers one delivery.
-    pub(crate) async fn receive(&self, inbox: &Inbox, request: Request<Body>) -> Response<Body> {
+    /// Answers one delivery that arrives at `now`.
+    pub(crate) async fn receive(&self, inbox: &Inbox, now: OffsetDateTime, request: Request<Body>) -> Response<Body> {
         let Some(_place) = self.ingress.enter() else {
             let (_, body) = request.into_parts();
             discard(body).await;
@@ -116,7 +117,7 @@ impl Hook {
                 return self.refuse("aborted", StatusCode::REQUEST_TIMEOUT, &error.to_string());
             }
         };
-        match self.authentic(&parts.headers, &body).await {
+        match self.authentic(&parts.headers, &body, now).await {
             Ok(()) => {}
             Err(Unverified::NotAuthentic(refusal)) => {
                 return self.refuse("bad_signature", StatusCode::UNAUTHORIZED, &refusal);
@@ -190,7 +191,7 @@ impl Hook {
         }
     }
 
-    async fn authentic(&self, headers: &HeaderMap, body: &Bytes) -> Result<(), Unverified> {
+    async fn authentic(&self, headers: &HeaderMap, body: &Bytes, now: OffsetDateTime) -> Result<(), Unverified> {
         let scheme = &self.descriptor.verify.scheme;
         if matches!(scheme, Scheme::None { .. }) {
             return Ok(());
@@ -212,7 +213,6 @@ impl Hook {
             };
         }
         let secrets = self.secrets_of(headers, body).await?;
-        let now = time::OffsetDateTime::now_utc();
         let active: Vec<Secret> = secrets.active(now).cloned().collect();
         let checked = if body.len() > BIG {
             let (scheme, headers, body) = (scheme.clone(), headers.clone(), body.clone());

@@ -225,6 +225,12 @@ impl Plugins {
         self.0.watch.note(plugin, fault, self.0.backends.clock.now_ms());
     }
 
+    /// The host's clock.
+    pub(crate) fn now(&self) -> time::OffsetDateTime {
+        let nanos = i128::from(self.0.backends.clock.now_ms()) * 1_000_000;
+        time::OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    }
+
     async fn bring(&self, wanted: Wanted, force: bool, replaced: &mut Vec<Arc<Generation>>) {
         let id = wanted.id.clone();
         let old = self.slots().get(&id).and_then(|slot| slot.generation.clone());

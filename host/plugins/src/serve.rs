@@ -35,7 +35,7 @@ impl Plugins {
                     route: hook.descriptor.path.as_str().into(),
                     plugin: Arc::clone(&hook.plugin),
                 };
-                let mut response = hook.receive(self.inbox(), request).await;
+                let mut response = hook.receive(self.inbox(), self.now(), request).await;
                 response.extensions_mut().insert(label);
                 response
             }
