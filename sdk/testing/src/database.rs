@@ -1,0 +1,104 @@
+//! The plugin's database: a real SQLite in a temporary directory with the feature `database`, otherwise an error that says so.
+
+#[cfg(feature = "database")]
+pub(crate) use real::Databases;
+
+#[cfg(not(feature = "database"))]
+pub(crate) use absent::Databases;
+
+#[cfg(feature = "database")]
+mod real {
+    use std::{path::PathBuf, sync::Arc};
+
+    use jackfield_sdk::database::DatabaseService;
+    use jackfield_storage::{Database, OpenOptions, PluginDatabases};
+
+    /// Databases of one test; the directory goes with it.
+    pub(crate) struct Databases {
+        plugins: PluginDatabases,
+        directory: PathBuf,
+    }
+
+    impl Databases {
+        pub(crate) async fn open() -> Result<Self, String> {
+            let name = format!("jackfield-testing-{}", uuid::Uuid::now_v7());
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&directory).map_err(|error| format!("cannot make {directory:?}: {error}"))?;
+            let address = format!("sqlite://{}", directory.join("host.db").display());
+            let host = Database::open(&address, &OpenOptions::default())
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok(Self {
+                plugins: PluginDatabases::new(host, directory.clone()),
+                directory,
+            })
+        }
+
+        pub(crate) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
+            self.plugins.of(plugin)
+        }
+    }
+
+    impl Drop for Databases {
+        fn drop(&mut self) {
+            // Left behind when a file is still held: it is in the system's temporary directory.
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+#[cfg(not(feature = "database"))]
+mod absent {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use jackfield_sdk::{
+        database::{DatabaseService, Dialect, Rows, Statement},
+        service::ServiceError,
+    };
+
+    /// No databases.
+    pub(crate) struct Databases;
+
+    impl Databases {
+        #[expect(clippy::unused_async, reason = "the one with the feature opens a database")]
+        pub(crate) async fn open() -> Result<Self, String> {
+            Ok(Self)
+        }
+
+        #[expect(clippy::unused_self, reason = "the one with the feature has state")]
+        pub(crate) fn of(&self, _: &str) -> Arc<dyn DatabaseService> {
+            Arc::new(Absent)
+        }
+    }
+
+    struct Absent;
+
+    fn absent<T>() -> Result<T, ServiceError> {
+        Err(ServiceError::invalid(
+            "this test has no database; write `jackfield-testing = { …, features = [\"database\"] }` under [dev-dependencies]",
+        ))
+    }
+
+    #[async_trait]
+    impl DatabaseService for Absent {
+        async fn dialect(&self) -> Result<Dialect, ServiceError> {
+            absent()
+        }
+        async fn batch(&self, _: Vec<Statement>) -> Result<Vec<Rows>, ServiceError> {
+            absent()
+        }
+        async fn begin(&self) -> Result<u64, ServiceError> {
+            absent()
+        }
+        async fn within(&self, _: u64, _: Statement) -> Result<Rows, ServiceError> {
+            absent()
+        }
+        async fn commit(&self, _: u64) -> Result<(), ServiceError> {
+            absent()
+        }
+        async fn rollback(&self, _: u64) -> Result<(), ServiceError> {
+            absent()
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Host services in memory, on the test's clock. They outlive a kill, as Redis and a key vault do.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jackfield_inbox::clock::ManualClock;
+use jackfield_sdk::{
+    host::{ClockService, KvService, PubSubService, VaultService},
+    service::ServiceError,
+};
+use tokio::sync::broadcast;
+
+use crate::process::Process;
+
+/// Messages a slow subscriber may be behind.
+const BEHIND: usize = 256;
+
+type Open = Arc<tokio::sync::Mutex<broadcast::Receiver<Bytes>>>;
+
+/// What is kept.
+pub(crate) struct Kept {
+    clock: Arc<ManualClock>,
+    keys: Mutex<HashMap<String, (Bytes, Option<i64>)>>,
+    secrets: Mutex<HashMap<(String, String), Bytes>>,
+    topics: Mutex<HashMap<String, broadcast::Sender<Bytes>>>,
+    open: Mutex<HashMap<u64, Open>>,
+    next: AtomicU64,
+}
+
+impl Kept {
+    pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
+        Self {
+            clock,
+            keys: Mutex::default(),
+            secrets: Mutex::default(),
+            topics: Mutex::default(),
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, (Bytes, Option<i64>)>> {
+        let now = self.clock.now_ms();
+        let mut keys = lock(&self.keys);
+        keys.retain(|_, (_, until)| until.is_none_or(|until| now < until));
+        keys
+    }
+
+    fn until(&self, ttl_ms: Option<u64>) -> Option<i64> {
+        ttl_ms.map(|ttl| self.clock.now_ms().saturating_add_unsigned(ttl))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One process's way to them.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) process: Arc<Process>,
+}
+
+#[async_trait]
+impl KvService for Memory {
+    async fn get(&self, key: String) -> Result<Option<Bytes>, ServiceError> {
+        self.process.living()?;
+        Ok(self.kept.live().get(&key).map(|(value, _)| value.clone()))
+    }
+
+    async fn set(&self, key: String, value: Bytes, ttl_ms: Option<u64>) -> Result<(), ServiceError> {
+        self.process.living()?;
+        let until = self.kept.until(ttl_ms);
+        self.kept.live().insert(key, (value, until));
+        Ok(())
+    }
+
+    async fn set_new(&self, key: String, value: Bytes, ttl_ms: Option<u64>) -> Result<bool, ServiceError> {
+        self.process.living()?;
+        let until = self.kept.until(ttl_ms);
+        let mut keys = self.kept.live();
+        let new = !keys.contains_key(&key);
+        if new {
+            keys.insert(key, (value, until));
+        }
+        Ok(new)
+    }
+
+    async fn delete(&self, key: String) -> Result<(), ServiceError> {
+        self.process.living()?;
+        self.kept.live().remove(&key);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PubSubService for Memory {
+    async fn publish(&self, topic: String, message: Bytes) -> Result<(), ServiceError> {
+        self.process.living()?;
+        let mut topics = lock(&self.kept.topics);
+        if topics.get(&topic).is_some_and(|sender| sender.send(message).is_err()) {
+            topics.remove(&topic);
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self, topic: String) -> Result<u64, ServiceError> {
+        self.process.living()?;
+        let receiver = lock(&self.kept.topics)
+            .entry(topic)
+            .or_insert_with(|| broadcast::channel(BEHIND).0)
+            .subscribe();
+        let id = self.kept.next.fetch_add(1, Ordering::Relaxed) + 1;
+        lock(&self.kept.open).insert(id, Arc::new(tokio::sync::Mutex::new(receiver)));
+        Ok(id)
+    }
+
+    async fn next(&self, subscription: u64) -> Result<Option<Bytes>, ServiceError> {
+        let open = lock(&self.kept.open).get(&subscription).cloned();
+        let Some(open) = open else { return Ok(None) };
+        let mut receiver = open.lock().await;
+        loop {
+            let received = tokio::select! {
+                () = self.process.died() => return Ok(None),
+                received = receiver.recv() => received,
+            };
+            match received {
+                Ok(message) => return Ok(Some(message)),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return Ok(None),
+            }
+        }
+    }
+
+    async fn unsubscribe(&self, subscription: u64) -> Result<(), ServiceError> {
+        lock(&self.kept.open).remove(&subscription);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl VaultService for Memory {
+    async fn get(&self, tenant: String, name: String) -> Result<Option<Bytes>, ServiceError> {
+        self.process.living()?;
+        Ok(lock(&self.kept.secrets).get(&(tenant, name)).cloned())
+    }
+
+    async fn put(&self, tenant: String, name: String, value: Bytes) -> Result<(), ServiceError> {
+        self.process.living()?;
+        lock(&self.kept.secrets).insert((tenant, name), value);
+        Ok(())
+    }
+
+    async fn delete(&self, tenant: String, name: String) -> Result<(), ServiceError> {
+        self.process.living()?;
+        lock(&self.kept.secrets).remove(&(tenant, name));
+        Ok(())
+    }
+}
