@@ -2,6 +2,11 @@
 //!
 //! A plugin is one type that implements [`Plugin`], annotated with [`plugin`](macro@plugin). `sdk/README.md` is the author guide.
 
+/// The author guide, whose code is compiled and run as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct AuthorGuide;
+
 // The macros name this crate as `::jackfield_sdk`, here too.
 extern crate self as jackfield_sdk;
 

@@ -97,7 +97,7 @@ impl<T> Signal<T> {
         Self::after(topic, 0)
     }
 
-    /// Signals of `topic` with a sequence number above `cursor` (as `Signals::cursor` gives it).
+    /// Signals of `topic` with a sequence number above `cursor` (as [`JobQueue::cursor`](crate::host::JobQueue::cursor) gives it).
     pub fn after(topic: impl Into<String>, cursor: i64) -> Self {
         Self {
             topic: topic.into(),
