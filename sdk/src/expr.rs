@@ -1,4 +1,4 @@
-//! Where to find a value in a delivery: [`header`], [`json`], [`form`], [`first`], [`concat`].
+//! Where to find a value in a delivery: [`header`], [`json`], [`form`], [`first`], [`concat()`].
 //!
 //! Expressions are data, so the host evaluates them without the plugin and in one pass over the bytes. A miss is never
 //! an error: no delivery id means a digest of the body, no lane means a lane of its own.

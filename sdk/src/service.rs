@@ -1,6 +1,6 @@
 //! How a plugin reaches the host: bytes in, bytes out.
 //!
-//! Every host service is a trait declared once with [`service!`], which derives two more things from it: a *client* that
+//! Every host service is a trait declared once with `service!`, which derives two more things from it: a *client* that
 //! speaks to any [`Bridge`] (service id, method id, MessagePack bytes → future of bytes) and a *dispatcher* that serves
 //! the trait over such a bridge. Adding a service or a method therefore never changes the boundary. A built-in plugin
 //! holds the host's implementation directly; a test runs the same plugin through [`Remote`] and [`Loopback`].

@@ -1,7 +1,7 @@
 //! Greets visitors, and notes who rang the bell.
 use jackfield_sdk::prelude::*;
 #[derive(Config)]
-struct Door {
+pub struct Door {
     /// What visitors are greeted with.
     #[config(default = "Hello", env = "DOOR_GREETING")]
     greeting: String,

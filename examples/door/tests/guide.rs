@@ -4,6 +4,7 @@ use jackfield_example_door as _;
 
 const GUIDE: &str = include_str!("../../../sdk/README.md");
 const DOOR: &str = include_str!("../src/lib.rs");
+const TESTS: &str = include_str!("door.rs");
 const HOST: &str = include_str!("../../custom-host/src/main.rs");
 
 /// The text of every code block that opens with `fence`.
@@ -34,16 +35,16 @@ fn it_has_a_route_a_webhook_a_setting_and_a_health_check_in_at_most_40_lines() {
 }
 
 #[test]
-fn the_host_in_the_guide_is_the_custom_host() {
-    let shown = *blocks(GUIDE, "rust,ignore").first().unwrap();
+fn the_host_and_the_tests_in_the_guide_are_real() {
+    let shown = blocks(GUIDE, "rust,ignore");
     let code = |text: &str| {
         let kept = text
             .lines()
             .filter(|line| !line.starts_with("//") && !line.trim().is_empty());
         kept.collect::<Vec<_>>().join("\n")
     };
-    assert_eq!(
-        code(shown).replace("use door as _", "use jackfield_example_pager as _"),
-        code(HOST)
-    );
+    assert_eq!(shown.len(), 2, "every other Rust block is a doctest");
+    let host = shown[0].replace("use door as _", "use jackfield_example_pager as _");
+    assert_eq!(code(&host), code(HOST));
+    assert_eq!(shown[1].replace("use door::", "use jackfield_example_door::"), TESTS);
 }
