@@ -44,12 +44,40 @@ pub(crate) fn redis() -> Result<()> {
 
 /// The senders that are not ours: `tests/node/node_modules`.
 pub(crate) fn node_modules() -> Result<()> {
-    let directory = root().join("tests/node");
+    npm("tests/node")
+}
+
+/// What `bench` measures beside us: `tests/peers/node_modules`, the programs that pin a process to a core, Python.
+pub(crate) fn peers() -> Result<()> {
+    for (program, package) in [
+        ("taskset", "util-linux"),
+        ("python3", "python3"),
+        ("openssl", "openssl"),
+    ] {
+        if !present(program) {
+            apt(package)?;
+        }
+    }
+    npm("tests/peers")
+}
+
+/// The directory with `pgbench`.
+pub(crate) fn pgbench() -> Result<PathBuf> {
+    let bin = postgres()?;
+    if !bin.join("pgbench").exists() {
+        apt("postgresql-contrib")?;
+    }
+    Ok(bin)
+}
+
+/// Installs what a directory's lock file names.
+fn npm(directory: &str) -> Result<()> {
+    let directory = root().join(directory);
     if directory.join("node_modules/.package-lock.json").exists() {
         return Ok(());
     }
     if !present("npm") {
-        bail!("the end-to-end suites need Node 20 or newer with npm; install them");
+        bail!("this needs Node 20 or newer with npm; install them");
     }
     must(
         Command::new("npm")

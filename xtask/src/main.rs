@@ -1,5 +1,6 @@
-//! Build and test logic of the repository: `cargo xtask run | test | lint | dist | services`.
+//! Build and test logic of the repository: `cargo xtask run | test | bench | lint | dist | services`.
 
+mod bench;
 mod dist;
 mod follow;
 mod install;
@@ -33,6 +34,11 @@ enum Task {
     },
     /// Everything, or the parts that are named
     Test(test::Options),
+    /// Measure us beside our peers: the rows that are named, or all
+    Bench(bench::Options),
+    /// What `bench` sends requests with; started by it, from a release build
+    #[command(hide = true)]
+    Load(bench::LoadOptions),
     /// Format, spelling, clippy, dependencies, repository rules
     Lint,
     /// Release archive in target/dist
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Task::Run { arguments } => run::run(&arguments),
         Task::Test(options) => return test::test(&options),
+        Task::Bench(options) => bench::bench(&options),
+        Task::Load(options) => bench::load(&options),
         Task::Lint => lint::lint(),
         Task::Dist => dist::dist(),
         Task::Services => services::hold(),
