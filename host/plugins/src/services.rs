@@ -52,13 +52,17 @@ pub struct PluginServices {
 impl PluginServices {
     /// For `wanted`, whose descriptor declares `jobs`.
     pub fn new(wanted: &Wanted, jobs: Vec<String>, inbox: Inbox, backends: Backends) -> Self {
+        let granted = Wanted {
+            egress: wanted.granted(),
+            ..wanted.clone()
+        };
         Self {
             plugin: wanted.id.clone(),
             capabilities: wanted.capabilities.clone(),
             jobs,
             runs: inbox.runs(),
             inbox,
-            http: (backends.http)(wanted),
+            http: (backends.http)(&granted),
             database: (backends.database)(&wanted.id),
             backends,
         }

@@ -26,6 +26,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The `egress` values that a capability `http:{field}` opens. A value alone opens nothing: its default is the plugin's own.
+    pub fn granted(&self) -> Vec<Url> {
+        let opened: Vec<Url> = self
+            .capabilities
+            .iter()
+            .filter_map(|capability| capability.strip_prefix("http:{")?.strip_suffix('}'))
+            .filter_map(|field| self.config.get(field)?.as_str()?.parse().ok())
+            .collect();
+        let held = |url: &&Url| opened.contains(url);
+        self.egress.iter().filter(held).cloned().collect()
+    }
+
     /// Whether an instance made for `self` would differ from one made for `other` only in its configuration.
     pub(crate) fn same_but_config(&self, other: &Self) -> bool {
         let identity = |wanted: &Self| wanted.code.as_ref().map(|code| code.identity().to_owned());
@@ -87,5 +99,32 @@ impl PluginState {
             Self::Paused => "paused",
             Self::Quarantined => "quarantined",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_granted_only_with_its_capability() {
+        let url = |text: &str| text.parse::<Url>().ok();
+        let wanted = |capabilities: &[&str]| Wanted {
+            id: "pager".to_owned(),
+            code: None,
+            enablement: Enablement::Enabled(String::new()),
+            config: serde_json::json!({ "api": "https://api.example", "docs": "https://docs.example" }),
+            capabilities: capabilities.iter().map(|one| (*one).to_owned()).collect(),
+            egress: url("https://api.example")
+                .into_iter()
+                .chain(url("https://docs.example"))
+                .collect(),
+        };
+        assert_eq!(
+            wanted(&["kv", "http:{api}"]).granted(),
+            Vec::from_iter(url("https://api.example"))
+        );
+        assert_eq!(wanted(&["http:{other}", "http:*", "kv"]).granted(), Vec::new());
+        assert_eq!(wanted(&["http:{api}", "http:{docs}"]).granted().len(), 2);
     }
 }

@@ -118,14 +118,16 @@ pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
             }
         };
         let own = || manifest.capabilities.iter().map(|one| (*one).to_owned()).collect();
-        plan.wanted.push(Wanted {
+        let mut wanted = Wanted {
             id: id.to_owned(),
             code: Some(Arc::clone(code)),
             enablement,
             config: resolved.value.clone(),
             capabilities: entry.and_then(|entry| entry.capabilities.clone()).unwrap_or_else(own),
             egress: resolved.egress.clone(),
-        });
+        };
+        wanted.egress = wanted.granted();
+        plan.wanted.push(wanted);
         plan.resolved.insert(id.to_owned(), resolved);
     }
     Ok(plan)
