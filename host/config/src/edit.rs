@@ -36,18 +36,45 @@ pub fn content_hash(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
 }
 
-/// Sets `plugins.ID.enabled`, in one step: a reader sees the old file or the new one. Gives the new content's hash.
-pub fn set_enabled(path: &Path, id: &str, enabled: bool) -> Result<String, EditError> {
+/// An edit that was made, so that it can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    path: PathBuf,
+    id: String,
+    before: Option<String>,
+    /// SHA-256 of the content that was written.
+    pub hash: String,
+}
+
+impl Edit {
+    /// Writes what was there before. Gives its hash; of a file that was not there, that of nothing.
+    pub fn undo(&self) -> Result<String, EditError> {
+        let failed = |source| EditError::ReadOnly {
+            path: self.path.clone(),
+            id: self.id.clone(),
+            source,
+        };
+        match &self.before {
+            Some(text) => write(&self.path, text).map_err(failed)?,
+            None => std::fs::remove_file(&self.path).map_err(failed)?,
+        }
+        Ok(content_hash(self.before.as_deref().unwrap_or_default().as_bytes()))
+    }
+}
+
+/// Sets `plugins.ID.enabled`, in one step: a reader sees the old file or the new one.
+pub fn set_enabled(path: &Path, id: &str, enabled: bool) -> Result<Edit, EditError> {
     let read_only = |source| EditError::ReadOnly {
         path: path.to_owned(),
         id: id.to_owned(),
         source,
     };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+    let before = match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(read_only(error)),
     };
+    let text = before.as_deref().unwrap_or_default();
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| EditError::Syntax {
         path: path.to_owned(),
         message: error.to_string(),
@@ -76,6 +103,16 @@ pub fn set_enabled(path: &Path, id: &str, enabled: bool) -> Result<String, EditE
     if std::fs::metadata(path).is_ok_and(|meta| meta.permissions().readonly()) {
         return Err(read_only(std::io::ErrorKind::PermissionDenied.into()));
     }
+    write(path, &content).map_err(read_only)?;
+    Ok(Edit {
+        path: path.to_owned(),
+        id: id.to_owned(),
+        before,
+        hash: content_hash(content.as_bytes()),
+    })
+}
+
+fn write(path: &Path, content: &str) -> std::io::Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -90,12 +127,11 @@ pub fn set_enabled(path: &Path, id: &str, enabled: bool) -> Result<String, EditE
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     })();
-    if let Err(error) = written {
+    if written.is_err() {
         // The temporary file may not be there; the write's own error is what matters.
         let _ = std::fs::remove_file(&temporary);
-        return Err(read_only(error));
     }
-    Ok(content_hash(content.as_bytes()))
+    written
 }
 
 #[cfg(test)]
@@ -111,7 +147,7 @@ mod tests {
             "# ours\n[plugins.b] # bee\nenabled = \"auto\" # on when set\n\n[plugins.a]\nx = 1\n",
         )
         .unwrap();
-        let hash = set_enabled(&path, "b", false).unwrap();
+        let edit = set_enabled(&path, "b", false).unwrap();
         set_enabled(&path, "c", true).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
@@ -119,8 +155,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("[plugins.c]\nenabled = true"), "{text}");
-        assert_eq!(hash.len(), 64);
-        std::fs::remove_file(path).unwrap();
+        edit.undo().unwrap();
+        assert!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("enabled = \"auto\" # on when set")
+        );
+        std::fs::remove_file(&path).unwrap();
+
+        set_enabled(&path, "b", true).unwrap().undo().unwrap();
+        assert!(!path.exists(), "a file that was not there is gone again");
     }
 
     #[test]

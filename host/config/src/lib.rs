@@ -9,7 +9,7 @@ mod resolve;
 mod settings;
 mod source;
 
-pub use edit::{EditError, content_hash, set_enabled};
+pub use edit::{Edit, EditError, content_hash, set_enabled};
 pub use load::{load, secret_variables};
 pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};
 pub use problem::Problem;

@@ -15,7 +15,7 @@ use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
 use jackfield_egress::{Egress, EgressSettings};
 use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
-use jackfield_plugins::{Backends, ChangeError, Concurrency, Plugins, Watch};
+use jackfield_plugins::{Backends, ChangeError, Concurrency, PluginRow, PluginState, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
     Database, DirectoryLock, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, SqlStore, Vault,
@@ -403,11 +403,25 @@ impl Running {
     /// Switches a plugin on or off where that persists, applies it, and waits until what was replaced has ended.
     pub(crate) async fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), ApplyError> {
         let path = plan::plugins_file(&self.loaded().settings).unwrap_or_else(|| PathBuf::from("plugins.toml"));
-        let hash = jackfield_config::set_enabled(&path, id, enabled)?;
-        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) = hash;
-        self.replan().await?;
+        let edit = jackfield_config::set_enabled(&path, id, enabled)?;
+        self.own(edit.hash.clone());
+        if let Err(error) = self.replan().await {
+            let refused = |row: &PluginRow| row.id == id && row.state == PluginState::Refused;
+            if matches!(error, ApplyError::Change(_)) || self.plugins.list().iter().any(refused) {
+                // Kept, it would stop the next start of this host.
+                self.own(edit.undo()?);
+                if let Err(other) = self.replan().await {
+                    tracing::warn!(error = %other, "the configuration before the edit has problems of its own");
+                }
+            }
+            return Err(error);
+        }
         self.plugins.settled(id, Duration::from_secs(10)).await;
         Ok(())
+    }
+
+    fn own(&self, hash: String) {
+        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) = hash;
     }
 
     /// Whether this content is what we wrote last.
