@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     http_client::{Http, HttpService, serve_http},
     run::{RunService, serve_run},
-    service::{Remote, ServiceError, service},
+    service::{BoxFuture, Remote, ServiceError, service},
 };
 
 service! {
@@ -128,6 +128,10 @@ pub trait Services: Send + Sync {
     fn metrics(&self) -> &dyn MetricService;
     /// Clock.
     fn clock(&self) -> &dyn ClockService;
+    /// Runs a task of the instance; [`Host::spawn`] ends it with the instance.
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
 }
 
 /// [`Services`] over a [`Bridge`](crate::service::Bridge). Metrics and clock are plain function calls of the boundary, not messages.
@@ -270,12 +274,12 @@ impl Host {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut retired = self.retired.clone();
-        tokio::spawn(async move {
+        self.services.spawn(Box::pin(async move {
             tokio::select! {
                 () = task => {}
                 _ = retired.wait_for(|retired| *retired) => {}
             }
-        });
+        }));
     }
 
     /// Runs CPU work off the request workers.

@@ -283,7 +283,7 @@ fn guarded<T>(ended: Result<crate::error::Result<T>, Box<dyn std::any::Any + Sen
 }
 
 /// The text of a panic. The payload's own drop may panic too, so it is dropped under a guard.
-fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
+pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     let text = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

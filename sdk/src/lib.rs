@@ -15,6 +15,8 @@ pub mod database;
 pub mod descriptor;
 pub mod error;
 pub mod expr;
+#[doc(hidden)]
+pub mod ffi;
 pub mod handler;
 pub mod health;
 mod hooks;

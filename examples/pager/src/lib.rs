@@ -1,5 +1,7 @@
 //! Rings a pager: people call POST /pager/ring, and the vendor tells us over a signed webhook when it was answered.
 
+#![forbid(unsafe_code)]
+
 use jackfield_sdk::prelude::*;
 
 /// Settings of the pager.

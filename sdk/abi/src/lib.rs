@@ -311,3 +311,16 @@ pub struct HostVtable {
     /// Runs a task until it ends or the instance is retired; its result is dropped.
     pub spawn: unsafe extern "C" fn(host: *const Host, task: Future),
 }
+
+// SAFETY: each is a pointer to a static vtable, and the rules let every object be used from any thread.
+unsafe impl Send for Waker {}
+// SAFETY: as above.
+unsafe impl Sync for Waker {}
+// SAFETY: as above.
+unsafe impl Send for Instance {}
+// SAFETY: as above.
+unsafe impl Sync for Instance {}
+// SAFETY: as above.
+unsafe impl Send for Host {}
+// SAFETY: as above.
+unsafe impl Sync for Host {}

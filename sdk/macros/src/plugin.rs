@@ -1,7 +1,7 @@
 //! `#[plugin]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::{
     Error, Ident, ItemImpl, LitStr, Result, Token, parenthesized,
     parse::{Parse, ParseStream},
@@ -136,6 +136,9 @@ pub(crate) fn expand(arguments: Arguments, item: ItemImpl) -> Result<TokenStream
         Some(directory) => crate::migrations::expand(&directory)?,
         None => quote!(&[]),
     };
+    // A rustc run that emits an rlib and a cdylib emits the same symbols for both, so they carry the id.
+    let symbol = |kind: &str| format_ident!("jackfield_{kind}_{}", id.value().replace('-', "_"), span = id.span());
+    let (manifest_symbol, entry_symbol) = (symbol("manifest"), symbol("entry"));
     Ok(quote! {
         #item
 
@@ -153,5 +156,22 @@ pub(crate) fn expand(arguments: Arguments, item: ItemImpl) -> Result<TokenStream
         ::jackfield_sdk::__private::inventory::submit! {
             ::jackfield_sdk::manifest::Builtin::of::<#this>()
         }
+
+        const _: () = {
+            const MANIFEST: &::jackfield_sdk::manifest::Manifest =
+                <#this as ::jackfield_sdk::manifest::Described>::MANIFEST;
+            const ABORT: bool = cfg!(panic = "abort");
+            const LEN: usize = ::jackfield_sdk::ffi::manifest::len(MANIFEST, ABORT);
+
+            #[used]
+            #[unsafe(no_mangle)]
+            #[allow(non_upper_case_globals)]
+            pub static #manifest_symbol: [u8; LEN] = ::jackfield_sdk::ffi::manifest::text(MANIFEST, ABORT);
+
+            #[unsafe(no_mangle)]
+            pub extern "C" fn #entry_symbol() -> *const ::jackfield_sdk::ffi::Entry {
+                ::jackfield_sdk::ffi::plugin::Export::<#this>::ENTRY
+            }
+        };
     })
 }
