@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     http_client::{Http, HttpService, serve_http},
     run::{RunService, serve_run},
-    service::{BoxFuture, Remote, ServiceError, service},
+    service::{BoxFuture, ServiceError, service},
 };
 
 service! {
@@ -106,7 +106,7 @@ pub struct NewJob {
     pub delay_ms: u64,
 }
 
-/// Every service of one plugin instance. The host implements it; [`RemoteServices`] speaks it over a bridge.
+/// Every service of one plugin instance. The host implements it; in a shared library `ffi` speaks it over the boundary.
 pub trait Services: Send + Sync {
     /// The plugin's id.
     fn plugin(&self) -> &str;
@@ -131,57 +131,6 @@ pub trait Services: Send + Sync {
     /// Runs a task of the instance; [`Host::spawn`] ends it with the instance.
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
-    }
-}
-
-/// [`Services`] over a [`Bridge`](crate::service::Bridge). Metrics and clock are plain function calls of the boundary, not messages.
-pub struct RemoteServices {
-    plugin: String,
-    remote: Remote,
-    direct: Arc<dyn Services>,
-}
-
-impl RemoteServices {
-    /// Speaks over `remote`; `direct` gives clock and metrics.
-    pub fn new(plugin: impl Into<String>, remote: Remote, direct: Arc<dyn Services>) -> Self {
-        Self {
-            plugin: plugin.into(),
-            remote,
-            direct,
-        }
-    }
-}
-
-impl Services for RemoteServices {
-    fn plugin(&self) -> &str {
-        &self.plugin
-    }
-    fn http(&self) -> &dyn HttpService {
-        &self.remote
-    }
-    fn runs(&self) -> &dyn RunService {
-        &self.remote
-    }
-    fn kv(&self) -> &dyn KvService {
-        &self.remote
-    }
-    fn pubsub(&self) -> &dyn PubSubService {
-        &self.remote
-    }
-    fn jobs(&self) -> &dyn JobService {
-        &self.remote
-    }
-    fn vault(&self) -> &dyn VaultService {
-        &self.remote
-    }
-    fn database(&self) -> &dyn DatabaseService {
-        &self.remote
-    }
-    fn metrics(&self) -> &dyn MetricService {
-        self.direct.metrics()
-    }
-    fn clock(&self) -> &dyn ClockService {
-        self.direct.clock()
     }
 }
 
@@ -216,11 +165,6 @@ impl Host {
     /// Made by the host. `retired` turns true when the instance is retired: its tasks end.
     pub fn new(services: Arc<dyn Services>, retired: watch::Receiver<bool>) -> Self {
         Self { services, retired }
-    }
-
-    /// The same instance over other `services`: how a carrier puts its bridge between.
-    pub fn over(&self, services: Arc<dyn Services>) -> Self {
-        Self::new(services, self.retired.clone())
     }
 
     /// The services behind the handles.

@@ -3,7 +3,8 @@
 //! Every host service is a trait declared once with `service!`, which derives two more things from it: a *client* that
 //! speaks to any [`Bridge`] (service id, method id, MessagePack bytes → future of bytes) and a *dispatcher* that serves
 //! the trait over such a bridge. Adding a service or a method therefore never changes the boundary. A built-in plugin
-//! holds the host's implementation directly; a test runs the same plugin through [`Remote`] and [`Loopback`].
+//! holds the host's implementation directly; one in a shared library, and every plugin in the test kit's second carrier, speaks
+//! through [`Remote`].
 //!
 //! Encoding: MessagePack; arguments as an array in declaration order, structs as maps, so fields may be added.
 
@@ -95,23 +96,6 @@ impl Remote {
     ) -> Result<O, ServiceError> {
         let bytes = self.0.call(service, method, encode(input)?).await?;
         decode(&bytes)
-    }
-}
-
-/// A [`Bridge`] that serves [`Services`](crate::host::Services) in the same process.
-pub struct Loopback(Arc<dyn crate::host::Services>);
-
-impl Loopback {
-    /// Serves `services`.
-    pub fn new(services: Arc<dyn crate::host::Services>) -> Self {
-        Self(services)
-    }
-}
-
-impl Bridge for Loopback {
-    fn call(&self, service: u32, method: u32, input: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, ServiceError>> {
-        let services = Arc::clone(&self.0);
-        Box::pin(async move { crate::host::dispatch(services.as_ref(), service, method, &input).await })
     }
 }
 

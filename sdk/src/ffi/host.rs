@@ -71,6 +71,11 @@ impl Foreign {
         Ok(Self(entry))
     }
 
+    /// An entry of this program's own.
+    pub(super) const fn ours(entry: &'static abi::Entry) -> Self {
+        Self(entry)
+    }
+
     /// Its declarations.
     pub fn descriptor(&self) -> Result<Descriptor, String> {
         let mut out = buffer::EMPTY;

@@ -23,7 +23,9 @@ use tokio::{
 use super::{
     buffer::{self, lend, view},
     future::{self, Answer, Context, Imported},
-    guard, message, quiet, trace,
+    guard,
+    host::Foreign,
+    message, quiet, trace,
 };
 use crate::{
     database::DatabaseService,
@@ -52,6 +54,11 @@ impl<P: Described> Export<P> {
         validate: Self::validate,
         instance: Self::instance,
     };
+
+    /// The same code as the host sees it behind the boundary.
+    pub fn foreign() -> Foreign {
+        Foreign::ours(Self::ENTRY)
+    }
 
     unsafe extern "C" fn descriptor(out: *mut abi::Buffer) -> u32 {
         let made = guard(|| serde_json::to_vec(&instance::descriptor::<P>()).unwrap_or_default());
@@ -134,7 +141,7 @@ impl Exported {
             log: Some(trace::Log::new(Arc::clone(&host))),
         });
         let (retired, watch) = watch::channel(false);
-        let services: Arc<dyn Services> = Arc::new(Foreign {
+        let services: Arc<dyn Services> = Arc::new(HostServices {
             plugin: id,
             remote: Remote::new(Arc::clone(&host) as Arc<dyn Bridge>),
             host,
@@ -358,14 +365,14 @@ impl Bridge for HostRef {
 }
 
 /// The host's services, over the boundary.
-struct Foreign {
+struct HostServices {
     plugin: &'static str,
     remote: Remote,
     host: Arc<HostRef>,
     context: Arc<Context>,
 }
 
-impl Services for Foreign {
+impl Services for HostServices {
     fn plugin(&self) -> &str {
         self.plugin
     }
@@ -408,7 +415,7 @@ impl Services for Foreign {
 }
 
 #[async_trait]
-impl MetricService for Foreign {
+impl MetricService for HostServices {
     #[allow(clippy::cast_precision_loss)]
     fn count(&self, name: &str, labels: &[(&str, &str)], by: u64) {
         self.host.metric(abi::METRIC_COUNT, name, labels, by as f64);
@@ -421,7 +428,7 @@ impl MetricService for Foreign {
     }
 }
 
-impl ClockService for Foreign {
+impl ClockService for HostServices {
     fn now_ms(&self) -> i64 {
         // SAFETY: `HostRef::take`'s promise.
         unsafe { (self.host.functions().now_ms)(self.host.0) }
