@@ -10,7 +10,10 @@ use object::{
     read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, SectionHeader, Sym},
 };
 
-use super::{platform, refusal::Reason};
+use super::{
+    platform,
+    refusal::{Reason, plain},
+};
 
 type Header = elf::FileHeader64<Endianness>;
 
@@ -22,7 +25,7 @@ const MAX_ENTRIES: usize = 4096;
 const MAX_COMMENT: usize = 64 << 10;
 
 const PAST_ADDRESS: Reason = Reason::Malformed("its dynamic section points outside of it");
-const BAD_NAME: Reason = Reason::Malformed("a name in its dynamic section is cut off or is not text");
+const BAD_NAME: Reason = Reason::Malformed("a name in its dynamic section is too long or is not text");
 const BAD_VERSIONS: Reason = Reason::Malformed("its table of symbol versions points outside of it");
 
 /// A shared library in memory.
@@ -220,7 +223,7 @@ impl<'d> Image<'d> {
             .split(|byte| *byte == 0)
             .filter(|text| !text.is_empty())
             .take(MAX_ENTRIES)
-            .map(|text| String::from_utf8_lossy(&text[..text.len().min(MAX_NAME)]).into_owned())
+            .map(|text| plain(&String::from_utf8_lossy(text)))
             .collect();
         texts.sort();
         texts.dedup();
@@ -292,7 +295,12 @@ impl<'d> Image<'d> {
             .take(MAX_NAME + 1)
             .position(|byte| *byte == 0)
             .ok_or(BAD_NAME)?;
-        std::str::from_utf8(&from[..end]).map_err(|_| BAD_NAME)
+        // It is printed: a control character could rewrite what stands around it on a terminal or in a log.
+        let name = std::str::from_utf8(&from[..end]).map_err(|_| BAD_NAME)?;
+        if name.chars().any(char::is_control) {
+            return Err(BAD_NAME);
+        }
+        Ok(name)
     }
 }
 

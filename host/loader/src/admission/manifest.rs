@@ -9,13 +9,15 @@ use serde_json::{Map, Value};
 
 use super::{
     elf::{Image, Symbol},
-    refusal::Reason,
+    refusal::{MAX_TEXT, Reason, plain},
 };
 
 /// The format that is read.
 const FORMAT: u64 = 1;
 /// Migrations stand in it, so it may be long; without a limit a hostile one would grow many times over when parsed.
 const MAX_BYTES: usize = 4 << 20;
+/// More than there are capabilities to ask for.
+const MAX_CAPABILITIES: usize = 64;
 /// A pointer, or Rust's pointer and length: what the symbol holds when its author exported a reference to the text.
 const POINTERS: [usize; 2] = [size_of::<usize>(), 2 * size_of::<usize>()];
 
@@ -115,17 +117,28 @@ impl Manifest {
             Some(None) => return invalid("`manifest`, its format, is not a number".to_owned()),
             None => return invalid("missing field `manifest`, its format".to_owned()),
         }
-        let manifest: Self =
+        let mut manifest: Self =
             serde_json::from_value(Value::Object(members)).or_else(|error| invalid(error.to_string()))?;
         if !is_id(&manifest.id) {
             return invalid(format!(
                 "`{}` is no plugin id: write at most 40 lower-case letters and digits in words joined by `-`",
-                manifest.id.escape_debug()
+                plain(&manifest.id)
             ));
         }
-        if manifest.version.is_empty() {
-            return invalid("`version` is empty".to_owned());
+        manifest.description = plain(&manifest.description);
+        let Self {
+            version, target, sdk, ..
+        } = &manifest;
+        check_text("version", version)?;
+        check_text("target", target)?;
+        sdk.iter().try_for_each(|sdk| check_text("sdk", sdk))?;
+        if manifest.capabilities.len() > MAX_CAPABILITIES {
+            return invalid(format!("`capabilities` holds more than {MAX_CAPABILITIES}"));
         }
+        manifest
+            .capabilities
+            .iter()
+            .try_for_each(|capability| check_text("capabilities", capability))?;
         Ok(manifest)
     }
 
@@ -158,7 +171,20 @@ impl From<Abi> for [u32; 2] {
 }
 
 fn invalid<T>(what: String) -> Result<T, Reason> {
-    Err(Reason::InvalidManifest(what))
+    Err(Reason::InvalidManifest(plain(&what)))
+}
+
+/// What is printed is a short text on one line.
+fn check_text(member: &str, text: &str) -> Result<(), Reason> {
+    if text.is_empty() {
+        return invalid(format!("`{member}` is empty"));
+    }
+    if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+        return invalid(format!(
+            "`{member}` is longer than {MAX_TEXT} bytes, or holds control characters"
+        ));
+    }
+    Ok(())
 }
 
 fn text<'d>(image: &Image<'d>, symbol: &Symbol) -> Result<&'d str, Reason> {

@@ -11,6 +11,9 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use super::manifest::Abi;
 use crate::sha256::Sha256;
 
+/// The most characters of a text from a file that are printed.
+pub(super) const MAX_TEXT: usize = 200;
+
 /// One row a code: its number, its name here, what it means and what to do. Numbers are never reused.
 macro_rules! codes {
     ($($number:literal $name:ident: $means:literal, $fix:literal;)+) => {
@@ -339,6 +342,19 @@ impl Serialize for Refusal {
         refusal.serialize_field("fix", self.code().fix())?;
         refusal.end()
     }
+}
+
+/// A text from a file as it may be printed: on one line, of moderate length, without control characters.
+pub(super) fn plain(text: &str) -> String {
+    let cut = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at);
+    let mut plain: String = text[..cut]
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if cut < text.len() {
+        plain.push('…');
+    }
+    plain
 }
 
 fn named(plugin: Option<&str>) -> String {

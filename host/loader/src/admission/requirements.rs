@@ -39,6 +39,7 @@ pub const LIBRARIES: &[&str] = &[
     "ld-linux-x86-64.so",
     "ld-linux-aarch64.so",
     "ld-linux-riscv64-lp64d.so",
+    "ld64.so",
     "linux-vdso.so",
 ];
 

@@ -8,11 +8,16 @@ use std::{
 
 use jackfield_loader::{Code, Requirements, verify};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
     cases::dynamic_entry,
-    fixture::{Directory, Plugin, rust},
+    fixture::{Directory, Plugin, manifest, patched, rust},
 };
+
+const DT_STRTAB: u64 = 5;
+const DT_STRSZ: u64 = 10;
+const DT_VERNEED: u64 = 0x6fff_fffe;
 
 /// A change of a file.
 #[derive(Debug, Clone)]
@@ -95,7 +100,7 @@ fn survives(original: &[u8], cases: u32) {
 #[test]
 fn a_changed_plugin_in_c_never_panics() {
     let directory = Directory::new();
-    survives(&fs::read(Plugin::good().build(&directory)).unwrap(), 3000);
+    survives(&fs::read(Plugin::good().build(&directory)).unwrap(), 1000);
 }
 
 #[test]
@@ -120,65 +125,84 @@ fn every_cut_is_refused() {
     }
 }
 
-/// A file in which a table has been moved to a page of its own at the end.
-fn with_table(tag: u64, table: &[u8]) -> Vec<u8> {
+/// A plugin of which tests replace tables, with one segment that holds all of them.
+fn plain() -> Vec<u8> {
     let directory = Directory::new();
-    let mut content = fs::read(Plugin::good().option("-Wl,-z,noseparate-code").build(&directory)).unwrap();
-    let entry = dynamic_entry(&content, tag);
-    // The first segment begins at address 0 and offset 0; it is made to reach to the end, so address and offset agree.
+    fs::read(Plugin::good().option("-Wl,-z,noseparate-code").build(&directory)).unwrap()
+}
+
+/// Puts `table` at the end of a file and has `.dynamic` point to it.
+fn replace(content: &mut Vec<u8>, tag: u64, table: &[u8]) {
+    let entry = dynamic_entry(content, tag);
+    let (place, end) = (content.len() as u64, (content.len() + table.len()) as u64);
+    // The first segment begins at address 0 and offset 0; when it reaches to the end, addresses there are offsets.
     let segments = u64::from_le_bytes(content[32..40].try_into().unwrap()) as usize;
     let first = (segments..)
         .step_by(56)
         .find(|at| content[*at..*at + 4] == [1, 0, 0, 0])
         .unwrap();
-    let end = (content.len() + table.len()) as u64;
     content[first + 32..first + 40].copy_from_slice(&end.to_le_bytes());
-    let place = content.len() as u64;
     content[entry + 8..entry + 16].copy_from_slice(&place.to_le_bytes());
     content.extend_from_slice(table);
-    content
+}
+
+/// What asks for `each` versions `libraries` times. All the versions of one library are the same record.
+fn versions(libraries: usize, each: u16) -> Vec<u8> {
+    let mut pair = vec![1, 0];
+    pair.extend_from_slice(&each.to_le_bytes());
+    for word in [0_u32, 16, 32] {
+        pair.extend_from_slice(&word.to_le_bytes()); // vn_file, vn_aux, vn_next
+    }
+    pair.extend_from_slice(&[0; 16]); // vna_name and vna_next are zero: it follows itself
+    let mut table = pair.repeat(libraries);
+    let last = table.len() - 32 + 12;
+    table[last..last + 4].fill(0);
+    table
+}
+
+fn verdict(content: &[u8]) -> Option<Code> {
+    let directory = Directory::new();
+    let file = directory.file("libhostile.so", content);
+    let report = verify(&file, &Requirements::default());
+    report.refusals.first().map(jackfield_loader::Refusal::code)
 }
 
 fn answers_soon(name: &str, content: &[u8]) -> Code {
-    let directory = Directory::new();
-    let file = directory.file("libhostile.so", content);
     let started = Instant::now();
-    let report = verify(&file, &Requirements::default());
+    let code = verdict(content).expect(name);
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{name} took {:?}",
         started.elapsed()
     );
-    report.refusals.first().expect(name).code()
+    code
 }
 
 #[test]
 fn tables_that_multiply_are_bounded() {
-    // A million records of versions, each with 65,535 versions that are all the same one.
-    let mut record = Vec::new();
-    record.extend_from_slice(&[1, 0, 0xff, 0xff]); // vn_version, vn_cnt
-    record.extend_from_slice(&[0; 4]); // vn_file
-    record.extend_from_slice(&16_u32.to_le_bytes()); // vn_aux: the next record's bytes
-    record.extend_from_slice(&16_u32.to_le_bytes()); // vn_next
-    let mut table = record.repeat(1 << 20);
-    // vna_next is the fourth word of what stands at vn_aux; zero keeps it in place.
-    for record in table.chunks_exact_mut(16).skip(1).step_by(2) {
-        record[12..].fill(0);
+    for (libraries, each) in [(1 << 19, u16::MAX), (1 << 19, 0), (1, u16::MAX)] {
+        let mut content = plain();
+        replace(&mut content, DT_VERNEED, &versions(libraries, each));
+        assert_eq!(
+            answers_soon("versions", &content),
+            Code::Malformed,
+            "{libraries} times {each}"
+        );
     }
-    assert_eq!(
-        answers_soon("versions", &with_table(0x6fff_fffe, &table)),
-        Code::Malformed
-    );
+    let mut content = plain();
+    replace(&mut content, DT_VERNEED, &versions(8, 8));
+    assert_eq!(verdict(&content), None, "the table itself is well formed");
 }
 
 #[test]
-fn names_without_an_end_are_bounded() {
-    // 32 MB of text without an end, under every name in the file.
-    let mut table = b"jackfield_manifest_".repeat(1 << 21);
-    table.truncate(32 << 20);
-    let mut content = with_table(5, &table); // DT_STRTAB
-    let size = dynamic_entry(&content, 10); // DT_STRSZ
-    content[size + 8..size + 16].copy_from_slice(&(32_u64 << 20).to_le_bytes());
+fn names_that_are_long_are_bounded() {
+    let mut content = plain();
+    let mut strings = vec![b'a'; 256 << 10];
+    strings.push(0);
+    replace(&mut content, DT_STRTAB, &strings);
+    replace(&mut content, DT_VERNEED, &versions(64, 60));
+    let size = dynamic_entry(&content, DT_STRSZ);
+    content[size + 8..size + 16].copy_from_slice(&(strings.len() as u64).to_le_bytes());
     assert_eq!(answers_soon("names", &content), Code::Malformed);
 }
 
@@ -192,5 +216,41 @@ fn a_manifest_that_nests_or_swells_is_refused() {
             answers_soon("manifest", &fs::read(file).unwrap()),
             Code::InvalidManifest
         );
+    }
+}
+
+#[test]
+fn nothing_in_a_file_can_rewrite_a_terminal_or_a_log() {
+    let directory = Directory::new();
+    let evil = "x\u{1b}[2J\nJF-P000: admitted\r";
+    let mut described = manifest("pager");
+    described["description"] = json!(evil.repeat(100));
+    let library = Plugin::good()
+        .option("-DRUSTC=\"1.95.0 \\033[2J (x)\"")
+        .build(&directory);
+    let mut files = vec![
+        fs::read(Plugin::with(described).build(&directory)).unwrap(),
+        fs::read(&library).unwrap(),
+        fs::read(patched(&library, b"libc.so.6", b"lib\x1b[2J.6")).unwrap(),
+    ];
+    for member in ["id", "version", "target", "panic", "sdk", "capabilities"] {
+        let value = if member == "capabilities" {
+            json!([evil])
+        } else {
+            json!(evil)
+        };
+        files.push(fs::read(Plugin::changed(member, value).build(&directory)).unwrap());
+    }
+    let many = json!(vec!["other"; 1000]);
+    files.push(fs::read(Plugin::changed("capabilities", many).build(&directory)).unwrap());
+    for (number, content) in files.iter().enumerate() {
+        let report = verify(&directory.file("libevil.so", content), &Requirements::default());
+        let mut texts: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
+        texts.push(report.to_string());
+        for text in texts {
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{number}: {text:?}");
+            assert!(!text.contains("\nJF-P000"), "{number}: {text:?}");
+            assert!(text.len() < 3000, "{number}: {text:?}");
+        }
     }
 }
