@@ -79,3 +79,15 @@ fn wrong_types_and_weak_keys_are_named_and_secrets_never_shown() {
     ]);
     assert!(!format!("{:?}", loaded.unwrap().rows()).contains("canary"));
 }
+
+#[test]
+fn the_operations_page_lists_every_setting() {
+    let page = include_str!("../../../docs/operations.md");
+    let defaults = serde_json::to_value(Settings::default()).unwrap();
+    for (key, _) in flatten("", &defaults) {
+        assert!(
+            page.contains(&format!("`{key}`")),
+            "docs/operations.md does not mention `{key}`"
+        );
+    }
+}
