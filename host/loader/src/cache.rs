@@ -17,7 +17,6 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    process,
     sync::{Mutex, PoisonError},
 };
 
@@ -87,7 +86,9 @@ impl ColdCache {
         // Nobody else may put a file where the host loads code from.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&wanted);
         let directory = made.and_then(|()| wanted.canonicalize()).and_then(|directory| {
-            fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+            if fs::metadata(&directory)?.permissions().mode() & 0o777 != 0o700 {
+                fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+            }
             Ok(directory)
         });
         match directory {
@@ -152,8 +153,10 @@ impl Cache {
             // Whatever has the name and cannot be read (a link, a file of someone else) is not what we wrote.
             Err(_) => Origin::Repaired,
         };
-        // The lock leaves one writer a process, and a process that has gone left its file for nobody else.
-        let unfinished = path.with_extension(format!("{}.{UNFINISHED}", process::id()));
+        // Another process may be at it as well, on another machine with the same process id.
+        let mut chance = [0; 8];
+        aws_lc_rs::rand::fill(&mut chance).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+        let unfinished = path.with_extension(format!("{}.{UNFINISHED}", hex::encode(chance)));
         let written = write(&unfinished, content).and_then(|()| fs::rename(&unfinished, path));
         if let Err(error) = written {
             let _ = fs::remove_file(&unfinished);
@@ -165,10 +168,6 @@ impl Cache {
 }
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.set_permissions(Permissions::from_mode(0o500))?;

@@ -98,7 +98,7 @@ fn dotted(numbers: &[u32]) -> String {
 }
 
 /// `GLIBC_2.2.5` as 2, 2, 5. Names such as `GLIBC_PRIVATE` or `GLIBC_ABI_DT_RELR` have no numbers.
-fn numbers(version: &str) -> Option<Vec<u32>> {
+pub(super) fn numbers(version: &str) -> Option<Vec<u32>> {
     let numbers = version.strip_prefix("GLIBC_")?.split('.');
     numbers.map(|number| number.parse().ok()).collect()
 }

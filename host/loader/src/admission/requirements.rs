@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Candidate,
     manifest::{Abi, Panic},
-    platform::Platform,
+    platform::{Platform, numbers},
     refusal::Reason,
 };
 use crate::sha256::Sha256;
@@ -186,14 +186,13 @@ impl Requirements {
 
     fn other_libraries(&self, candidate: &Candidate) -> Vec<Reason> {
         let has = |version: &str| self.platform.glibc.as_ref().is_some_and(|glibc| glibc.has(version));
-        let mut versions: Vec<_> = candidate
+        let missing = candidate
             .binary
             .glibc_versions
             .iter()
             .filter(|(_, version)| !has(version))
-            .collect();
-        versions.sort_by_key(|(_, version)| super::platform::newest(std::iter::once(version.as_str())));
-        let newer = versions.last().map(|(library, version)| Reason::NewerGlibc {
+            .max_by_key(|(_, version)| numbers(version));
+        let newer = missing.map(|(library, version)| Reason::NewerGlibc {
             needed: version.clone(),
             library: library.clone(),
             host: self.platform.glibc.as_ref().map_or_else(
@@ -277,6 +276,21 @@ mod tests {
             ("kv2", false),
         ] {
             assert_eq!(is_capability(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_the_macros_and_the_one_that_is_printed() {
+        // The macro's crate exports macros only, so its list is compared as text.
+        let source = include_str!("../../../../sdk/macros/src/plugin.rs");
+        let list = source
+            .split_once("const CAPABILITIES: [&str; 12] = [")
+            .and_then(|(_, rest)| rest.split_once("];"))
+            .map(|(list, _)| list.split('"').skip(1).step_by(2).collect::<Vec<_>>());
+        assert_eq!(list.as_deref(), Some(CAPABILITIES));
+        let fix = crate::Code::UnknownCapability.fix();
+        for known in CAPABILITIES {
+            assert!(fix.contains(&format!("`{known}")), "{known} is not in: {fix}");
         }
     }
 }

@@ -125,6 +125,30 @@ fn many_at_once_make_one_copy() {
 }
 
 #[test]
+fn hosts_that_share_a_directory_see_complete_copies_only() {
+    let directory = Directory::new();
+    let file = Plugin::good().build(&directory);
+    let content = fs::read(&file).unwrap();
+    let stores: Vec<_> = (0..8)
+        .map(|_| {
+            // Each with a cache of its own, so that no lock is between them.
+            let (file, cache, content) = (file.clone(), cache(&directory), content.clone());
+            thread::spawn(move || {
+                for _ in 0..20 {
+                    let path = cache.store(admitted(&file)).unwrap().path;
+                    // Another one may just have taken it away, to have it written anew.
+                    if let Ok(copy) = fs::read(&path) {
+                        assert!(copy == content, "a copy of {} bytes", copy.len());
+                    }
+                    let _ = fs::remove_file(&path);
+                }
+            })
+        })
+        .collect();
+    stores.into_iter().for_each(|store| store.join().unwrap());
+}
+
+#[test]
 fn what_cannot_be_written_is_a_refusal() {
     let directory = Directory::new();
     let (file, cache) = (Plugin::good().build(&directory), cache(&directory));
