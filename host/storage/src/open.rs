@@ -9,6 +9,7 @@ use sea_orm::{
     SqlxSqliteConnector, TransactionOptions, TransactionTrait,
 };
 use sqlx::{
+    Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -121,7 +122,7 @@ impl Database {
             .busy_timeout(Duration::from_secs(5))
             .pragma("wal_autocheckpoint", "4000")
             .pragma("cache_size", "-16000");
-        let write = SqlitePoolOptions::new()
+        let write = sound(SqlitePoolOptions::new())
             .min_connections(0)
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(30))
@@ -129,7 +130,7 @@ impl Database {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_lazy_with(base.clone());
-        let read = SqlitePoolOptions::new()
+        let read = sound(SqlitePoolOptions::new())
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(10))
             .connect_lazy_with(base.pragma("query_only", "on"));
@@ -180,4 +181,11 @@ impl Database {
         };
         self.write.begin_with_options(options).await
     }
+}
+
+/// A connection that is still inside a transaction is closed instead of used. A full disk rolls a transaction back without
+/// being asked; the driver's own rollback then fails and it goes on counting a transaction, so that every later one would be
+/// a savepoint within it, and its commit would commit nothing.
+pub(crate) fn sound(options: SqlitePoolOptions) -> SqlitePoolOptions {
+    options.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }

@@ -26,7 +26,7 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::open::Database;
+use crate::open::{Database, sound};
 
 /// Longest life of an open transaction.
 const LEASE: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ impl PluginDatabase {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(5));
-        let pool = SqlitePoolOptions::new()
+        let pool = sound(SqlitePoolOptions::new())
             .max_connections(1)
             .acquire_timeout(LEASE * 2)
             .connect_lazy_with(options);
