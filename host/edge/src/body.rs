@@ -15,6 +15,9 @@ const DISCARD_BYTES: u64 = 64 << 20;
 /// Longest time spent on discarding.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
+/// Most bytes that an announced length gets before anything has come: half-open posts by the thousand must not fill memory.
+const FIRST_BUFFER: usize = 32 << 10;
+
 /// Why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadBodyError {
@@ -40,7 +43,7 @@ pub async fn read_body(mut body: Body, limit: usize, time: Duration) -> Result<B
         return Err(ReadBodyError::TooLarge { limit });
     }
     let read = async {
-        let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(1 << 20));
+        let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(FIRST_BUFFER));
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| ReadBodyError::Aborted)?.into_data() else {
                 continue;
