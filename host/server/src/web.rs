@@ -62,9 +62,6 @@ async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response 
             Some(_) => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
         };
     }
-    if path.starts_with("/assets") {
-        return json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#);
-    }
     match &running.frontend {
         Some(folder) => match folder.clone().oneshot(request).await {
             Ok(response) => response.map(Body::new),
