@@ -2,6 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
+mod architecture;
+mod canary;
+mod configuration;
 mod corpus;
-mod faults;
-mod operations;
+mod drain;
+mod edge;
+mod hostile;
+mod kill;
+mod outage;
+mod plugins;
+mod replay;
+mod replicas;
+mod signatures;
+mod story;

@@ -1,18 +1,23 @@
 //! The shipped binary as a child process on free ports and a scratch directory.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+use crate::{process, scratch::free_address, sign};
 
 /// Secret that deliveries are signed with.
 pub const SECRET: &str = "it is a secret to everybody";
 /// Operator key.
 pub const OPERATOR: &str = "operator-key-of-the-end-to-end-suites-0123456789";
+/// Longest time until a started host is ready.
+const READY: Duration = Duration::from_secs(45);
+/// Longest time of a command that is not `serve`.
+const COMMAND: Duration = Duration::from_secs(120);
 
 /// The binary under test; none when the suites run without it.
 pub fn binary() -> Option<PathBuf> {
@@ -20,7 +25,12 @@ pub fn binary() -> Option<PathBuf> {
     if binary.is_none() {
         println!("skipped: JACKFIELD_TEST_HOST_BIN is not set; `cargo xtask test` sets it");
     }
-    binary
+    // Tests run in their crate's directory, whoever set the variable did so in the repository's.
+    binary.map(|path| match path.exists() {
+        true => std::fs::canonicalize(path).unwrap(),
+        false => std::fs::canonicalize(PathBuf::from("..").join(&path))
+            .unwrap_or_else(|error| panic!("JACKFIELD_TEST_HOST_BIN `{}`: {error}", path.display())),
+    })
 }
 
 /// Heavy suites in full size.
@@ -28,29 +38,13 @@ pub fn long() -> bool {
     std::env::var_os("JACKFIELD_TEST_LONG").is_some()
 }
 
-/// A scratch directory, removed when dropped.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    /// A fresh one.
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("jackfield-{name}-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// How to start a host.
 #[derive(Clone)]
 pub struct Setup {
-    /// Working and data directory.
+    /// Working directory.
     pub directory: PathBuf,
+    /// Program; the shipped binary unless a test says otherwise.
+    pub program: PathBuf,
     /// Main listener.
     pub listen: String,
     /// Admin listener.
@@ -75,6 +69,7 @@ impl Setup {
             .collect();
         Self {
             directory,
+            program: binary().expect("the binary is there"),
             listen: free_address(),
             admin: free_address(),
             variables,
@@ -87,9 +82,15 @@ impl Setup {
         self
     }
 
+    /// Without a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self
+    }
+
     /// A command of the binary in this set-up.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary().expect("the binary is there"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.directory).env_clear();
         command
             .env("JACKFIELD_LISTEN", &self.listen)
@@ -100,13 +101,26 @@ impl Setup {
 
     /// Starts `serve` and waits until it is ready.
     pub async fn start(&self) -> Host {
+        let mut host = self.launch();
+        let begun = Instant::now();
+        while begun.elapsed() < READY {
+            if host.ready().await {
+                return host;
+            }
+            if let Some(status) = host.child.try_wait().unwrap() {
+                panic!("the host ended with {status} before it was ready: {}", host.log_end());
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        panic!("the host is not ready after {READY:?}: {}", host.log_end());
+    }
+
+    /// Starts `serve` and does not wait.
+    pub fn launch(&self) -> Host {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(
-                self.directory
-                    .join(format!("host-{}.log", self.listen.replace(':', "-"))),
-            )
+            .open(self.log_file())
             .unwrap();
         let child = self
             .command(&["serve"])
@@ -114,31 +128,39 @@ impl Setup {
             .stderr(log)
             .spawn()
             .unwrap();
-        let host = Host {
+        Host {
             setup: self.clone(),
             child,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        };
-        for _ in 0..600 {
-            let asked = host.client.get(format!("http://{}/readyz", self.admin)).send().await;
-            if asked.is_ok_and(|answer| answer.status() == 200) {
-                return host;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            client: client(),
         }
-        panic!("the host is not ready after 30 s: {}", host.log());
     }
 
     /// Runs a command to its end: exit code, standard output, standard error.
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.command(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        (
-            output.status.code().unwrap_or(-1),
-            text(output.stdout),
-            text(output.stderr),
-        )
+        process::run(self.command(arguments), COMMAND)
     }
+
+    /// [`Setup::run`] while other tasks go on.
+    pub async fn run_aside(&self, arguments: &[&str]) -> (i32, String, String) {
+        let command = self.command(arguments);
+        tokio::task::spawn_blocking(move || process::run(command, COMMAND))
+            .await
+            .unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory
+            .join(format!("host-{}.log", self.listen.replace(':', "-")))
+    }
+}
+
+/// A client that talks to 127.0.0.1 and never waits for ever.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(60))
+        .build()
+        .unwrap()
 }
 
 /// A running host, killed when dropped.
@@ -157,31 +179,77 @@ impl Host {
         format!("http://{}{path}", self.setup.listen)
     }
 
-    /// What it logged.
-    pub fn log(&self) -> String {
-        let name = format!("host-{}.log", self.setup.listen.replace(':', "-"));
-        std::fs::read_to_string(self.setup.directory.join(name)).unwrap_or_default()
+    /// Where GitHub delivers.
+    pub fn hook(&self) -> String {
+        self.url("/integration/github/events")
     }
 
-    /// `kill -9`.
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.setup.log_file()).unwrap_or_default()
+    }
+
+    /// The last lines of what it logged, for a failure's message.
+    pub fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"access\"")).collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// Whether `/readyz` says yes.
+    pub async fn ready(&self) -> bool {
+        self.probe("/readyz").await == Some(200)
+    }
+
+    /// The status of a path on the admin listener; none when nobody answers.
+    pub async fn probe(&self, path: &str) -> Option<u16> {
+        let asked = self
+            .client
+            .get(format!("http://{}{path}", self.setup.admin))
+            .timeout(Duration::from_secs(5))
+            .send()
+            .await;
+        asked.ok().map(|answer| answer.status().as_u16())
+    }
+
+    /// Prometheus text.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.setup.admin);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        process::signal(self.child.id(), name);
+    }
+
+    /// Waits for its end; the exit code.
+    pub async fn ended(&mut self, within: Duration) -> i32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(
+                begun.elapsed() < within,
+                "the host has not ended after {within:?}: {}",
+                self.log_end()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Sends a signed GitHub delivery; the status, or none when the connection broke.
     pub async fn deliver(&self, id: &str, event: &str, body: Vec<u8>) -> Option<u16> {
-        let signature = crate::sign::hub_signature(SECRET, &body);
-        let request = self
-            .client
-            .post(self.url("/integration/github/events"))
-            .header("x-github-delivery", id)
-            .header("x-github-event", event)
-            .header("x-hub-signature-256", signature)
-            .header("content-type", "application/json")
-            .timeout(Duration::from_secs(20))
-            .body(body);
-        request.send().await.ok().map(|answer| answer.status().as_u16())
+        let request = sign::hub(self.client.post(self.hook()), SECRET, id, event, body);
+        let sent = request.timeout(Duration::from_secs(20)).send().await;
+        sent.ok().map(|answer| answer.status().as_u16())
     }
 
     /// The admin API's answer.
@@ -205,20 +273,38 @@ impl Host {
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
-    /// Every delivery of the plugin's webhook, over all pages.
+    /// The state of a plugin.
+    pub async fn plugin_state(&self, id: &str) -> String {
+        let rows = self.admin("/plugins").await;
+        let row = rows.as_array().unwrap().iter().find(|row| row["id"] == id);
+        row.and_then(|row| row["state"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a plugin has this state.
+    pub async fn await_plugin(&self, id: &str, state: &str, within: Duration) {
+        let begun = Instant::now();
+        loop {
+            let now = self.plugin_state(id).await;
+            if now == state {
+                return;
+            }
+            assert!(
+                begun.elapsed() < within,
+                "{id} is {now} and not {state} after {within:?}: {}",
+                self.log_end()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Every webhook delivery, over all pages.
     pub async fn deliveries(&self) -> Vec<Value> {
         let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
             let page = self.admin(&format!("/deliveries?limit=500{cursor}")).await;
-            all.extend(
-                page["deliveries"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .filter(|one| one["kind"] == "webhook")
-                    .cloned(),
-            );
+            let rows = page["deliveries"].as_array().unwrap_or_else(|| panic!("{page}"));
+            all.extend(rows.iter().filter(|one| one["kind"] == "webhook").cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return all,
@@ -228,23 +314,24 @@ impl Host {
 
     /// Waits until every webhook delivery has one of these states.
     pub async fn settle(&self, states: &[&str], within: Duration) -> Vec<Value> {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let all = self.deliveries().await;
-            let open = all
-                .iter()
-                .filter(|one| !states.contains(&one["state"].as_str().unwrap()))
-                .count();
-            if open == 0 {
+            let open = |one: &&Value| !states.contains(&one["state"].as_str().unwrap());
+            let count = all.iter().filter(open).count();
+            if count == 0 {
                 return all;
             }
             assert!(
                 begun.elapsed() < within,
-                "{open} of {} deliveries are not settled: {}",
+                "{count} of {} deliveries are not settled after {within:?}, the first is {}: {}",
                 all.len(),
-                self.log()
+                all.iter().find(open).unwrap(),
+                self.log_end()
             );
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            // A look at many rows costs; the host is to spend its time on the deliveries.
+            let pause = if all.len() > 1_000 { 1_000 } else { 150 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
 }
@@ -254,13 +341,4 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// An address on 127.0.0.1 whose port was free a moment ago.
-pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
 }

@@ -1,4 +1,4 @@
-//! What the end-to-end suites share: a host process, a stateful GitHub, a signer.
+//! What the end-to-end suites share: host processes, a PostgreSQL of one's own, a stateful GitHub, senders.
 //!
 //! The suites start the binary that `JACKFIELD_TEST_HOST_BIN` names; without it they say so and pass, because `cargo test`
 //! alone runs what needs no service.
@@ -7,4 +7,10 @@
 
 pub mod github;
 pub mod host;
+pub mod load;
+pub mod postgres;
+pub mod process;
+pub mod provider;
+pub mod raw;
+pub mod scratch;
 pub mod sign;
