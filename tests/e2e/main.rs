@@ -17,3 +17,4 @@ mod replay;
 mod replicas;
 mod signatures;
 mod story;
+mod tour;
