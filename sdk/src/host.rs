@@ -40,8 +40,8 @@ service! {
         1 => fn publish(topic: String, message: Bytes) -> ();
         /// Opens a subscription; gives its id.
         2 => fn subscribe(topic: String) -> u64;
-        /// The next message; none when the subscription has ended.
-        3 => fn next(subscription: u64) -> Option<Bytes>;
+        /// What comes next; none when the subscription has ended.
+        3 => fn next(subscription: u64) -> Option<Received>;
         /// Ends a subscription.
         4 => fn unsubscribe(subscription: u64) -> ();
     }
@@ -87,6 +87,16 @@ pub trait MetricService: Send + Sync {
 pub trait ClockService: Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> i64;
+}
+
+/// What a subscriber gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Received {
+    /// A message.
+    Message(Bytes),
+    /// At least so many messages are lost, because the subscriber was too slow or (0: nobody knows how many) Redis was
+    /// away: read anew what they told about.
+    Missed(u64),
 }
 
 /// A job as a plugin enqueues it.
@@ -287,21 +297,29 @@ impl PubSub {
     }
 }
 
-/// An open subscription.
+/// An open subscription. It ends when it is dropped.
 pub struct Subscription {
     services: Arc<dyn Services>,
     id: u64,
 }
 
 impl Subscription {
-    /// The next message; none when the subscription has ended.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    /// What comes next; none when the subscription has ended.
+    pub async fn next(&mut self) -> Result<Option<Received>> {
         Ok(self.services.pubsub().next(self.id).await?)
     }
+}
 
-    /// Ends the subscription.
-    pub async fn close(self) -> Result<()> {
-        Ok(self.services.pubsub().unsubscribe(self.id).await?)
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let (services, id) = (Arc::clone(&self.services), self.id);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = services.pubsub().unsubscribe(id).await {
+                    tracing::debug!(%error, "a subscription was not ended");
+                }
+            });
+        }
     }
 }
 

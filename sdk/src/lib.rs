@@ -48,11 +48,12 @@ pub mod prelude {
     pub use crate::{
         Config, Jobs, NoContent, Plugin, Principal, Reconfigured, Routes, This, Webhooks,
         config::{Seconds, Secret, SigningSecrets},
+        database::{Database, Transaction, sql},
         error::{Error, Problem, Result},
         expr::{Expr, concat, first, form, header, json, text},
         handler::{Death, Delivery, FromDelivery},
         health::Health,
-        host::{Host, JobOptions, JobQueue, Kv, Vault},
+        host::{Host, JobOptions, JobQueue, Kv, PubSub, Received, Vault},
         http_client::Http,
         migrations, plugin,
         run::{Attempt, Outcome, Run, Signal, Waited},

@@ -24,6 +24,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("JACKFIELD_DATA_DIR", "data_dir"),
     ("JACKFIELD_DATABASE_URL", "database_url"),
     ("JACKFIELD_REDIS_URL", "redis_url"),
+    ("JACKFIELD_KEYRING", "keyring"),
     ("JACKFIELD_PUBLIC_URL", "public_url"),
     ("JACKFIELD_FRONTEND_DIR", "frontend_dir"),
     ("JACKFIELD_OPERATOR_KEY", "operator_key"),
@@ -32,7 +33,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("JACKFIELD_LOG_FORMAT", "log_format"),
 ];
 
-const SECRETS: [&str; 3] = ["operator_key", "database_url", "redis_url"];
+const SECRETS: [&str; 4] = ["operator_key", "database_url", "redis_url", "keyring"];
 
 /// Variables of the host that hold secrets, each also as `NAME_FILE`.
 pub fn secret_variables() -> impl Iterator<Item = &'static str> {

@@ -21,6 +21,9 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Redis; in-process pub/sub and cache when not set.
     pub redis_url: Option<String>,
+    /// Keys that secrets are sealed with, `ID:KEY` each, the newest last; the file `keyring` in the data directory when not
+    /// set. Replicas on one database need the same.
+    pub keyring: Option<String>,
     /// Address people use.
     pub public_url: Option<Url>,
     /// Folder that is served instead of the embedded app.
@@ -146,6 +149,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("./data"),
             database_url: None,
             redis_url: None,
+            keyring: None,
             public_url: None,
             frontend_dir: None,
             operator_key: None,
@@ -249,7 +253,7 @@ impl Loaded {
         let mut rows = Vec::new();
         for (key, value) in flatten("", &value) {
             let shown = match (key.as_str(), value) {
-                ("operator_key", serde_json::Value::String(_)) => "[redacted]".to_owned(),
+                ("operator_key" | "keyring", serde_json::Value::String(_)) => "[redacted]".to_owned(),
                 ("database_url" | "redis_url" | "egress.proxy", serde_json::Value::String(text)) => {
                     without_password(text)
                 }

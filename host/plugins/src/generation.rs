@@ -13,6 +13,7 @@ use jackfield_inbox::engine::Runner;
 use jackfield_sdk::{
     host::{Host, Services},
     instance::Instance,
+    service::ServiceError,
 };
 use tokio::sync::watch;
 use tokio_util::{
@@ -20,7 +21,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use crate::{code::Code, timed::TimedInstance, wanted::Wanted};
+use crate::{code::Code, services::Backends, timed::TimedInstance, wanted::Wanted};
 
 /// Longest `create` (contract, rule 2).
 const CREATE: Duration = Duration::from_secs(10);
@@ -77,12 +78,13 @@ impl Default for Concurrency {
 }
 
 impl Generation {
-    /// Validates and creates.
+    /// Validates, creates, and brings the plugin's tables up: what is served before still serves.
     pub(crate) async fn create(
         code: &dyn Code,
         number: u64,
         wanted: Wanted,
         services: Arc<dyn Services>,
+        backends: &Backends,
         concurrency: Concurrency,
     ) -> Result<Arc<Self>, String> {
         code.validate(wanted.config.clone())?;
@@ -100,6 +102,7 @@ impl Generation {
                 ));
             }
         };
+        migrate(code, &wanted, backends).await?;
         let runner = Runner::new(
             &wanted.id,
             number,
@@ -173,4 +176,20 @@ impl Generation {
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
+}
+
+/// The step between `create` and `activate`.
+async fn migrate(code: &dyn Code, wanted: &Wanted, backends: &Backends) -> Result<(), String> {
+    let migrations = code.manifest().migrations;
+    if migrations.is_empty() {
+        return Ok(());
+    }
+    if !wanted.capabilities.iter().any(|held| held == "database") {
+        let denied = ServiceError::Denied {
+            plugin: wanted.id.clone(),
+            capability: "database".to_owned(),
+        };
+        return Err(denied.to_string());
+    }
+    (backends.migrate)(&wanted.id, migrations).await
 }

@@ -274,6 +274,7 @@ impl Plugins {
             number,
             wanted.clone(),
             Arc::new(services),
+            &self.0.backends,
             self.0.concurrency,
         )
         .await;

@@ -10,10 +10,13 @@ use jackfield_inbox::{
 };
 use jackfield_sdk::{
     database::{DatabaseService, Dialect, Rows, Statement},
-    host::{ClockService, JobService, KvService, MetricService, NewJob, PubSubService, Services, VaultService},
+    host::{
+        ClockService, JobService, KvService, MetricService, NewJob, PubSubService, Received, Services, VaultService,
+    },
     http_client::HttpService,
+    manifest::Migration,
     run::RunService,
-    service::ServiceError,
+    service::{BoxFuture, ServiceError},
 };
 use metrics::{Label, counter, gauge, histogram};
 use uuid::Uuid;
@@ -33,6 +36,8 @@ pub struct Backends {
     pub vault: Arc<dyn VaultService>,
     /// Makes the database of a plugin.
     pub database: Arc<dyn Fn(&str) -> Arc<dyn DatabaseService> + Send + Sync>,
+    /// Brings a plugin's tables up to its migrations, or says why that cannot be.
+    pub migrate: Arc<dyn Fn(&str, &'static [Migration]) -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
     /// The clock.
     pub clock: Arc<dyn ClockService>,
 }
@@ -146,7 +151,7 @@ impl PubSubService for PluginServices {
         self.need("pubsub")?;
         self.backends.pubsub.subscribe(self.own(&topic)).await
     }
-    async fn next(&self, subscription: u64) -> Result<Option<Bytes>, ServiceError> {
+    async fn next(&self, subscription: u64) -> Result<Option<Received>, ServiceError> {
         self.backends.pubsub.next(subscription).await
     }
     async fn unsubscribe(&self, subscription: u64) -> Result<(), ServiceError> {

@@ -10,7 +10,7 @@ use jackfield_inbox::{
     store::Store,
 };
 use jackfield_plugins::Enablement;
-use jackfield_storage::{Database, OpenOptions, SqlStore};
+use jackfield_storage::{Database, OpenOptions, PluginDatabases, SqlStore};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -399,12 +399,31 @@ async fn migrate(loaded: &Loaded, command: MigrateCommand, as_json: bool) -> Res
         connections: 2,
         ..OpenOptions::default()
     };
-    let url = loaded.settings.database();
-    let database = Database::connect(&url, &options)?;
+    let database = Database::connect(&loaded.settings.database(), &options)?;
+    let databases = PluginDatabases::new(database.clone(), loaded.settings.data_dir.clone(), true);
+    let plan = plan::plan(&loaded.settings).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        all.join("\n")
+    })?;
+    let migrating = plan.wanted.iter().filter_map(|wanted| {
+        let migrations = wanted.code.as_ref()?.manifest().migrations;
+        (!migrations.is_empty()).then_some((wanted, migrations))
+    });
     if matches!(command, MigrateCommand::Up) {
         jackfield_storage::up(&database).await?;
+        // A plugin that is off gets no tables.
+        for (wanted, migrations) in migrating
+            .clone()
+            .filter(|(wanted, _)| matches!(wanted.enablement, Enablement::Enabled(_)))
+        {
+            let done = databases.migrate(&wanted.id, migrations).await;
+            done.map_err(|error| format!("plugin `{}`: {error}", wanted.id))?;
+        }
     }
     let mut rows = jackfield_storage::status(&database).await?;
+    for (wanted, migrations) in migrating {
+        rows.extend(databases.status(&wanted.id, migrations).await?);
+    }
     if matches!(command, MigrateCommand::Plan) {
         rows.retain(|row| !row.applied);
     }

@@ -106,7 +106,10 @@ pub(crate) async fn report(running: &Running) -> Value {
         .filter(|row| row.state != PluginState::Disabled)
         .map(|row| json!({ "id": row.id, "state": row.state, "health": row.health }))
         .collect();
-    json!({ "ready": store, "store": if store { "up" } else { "down" }, "plugins": plugins })
+    let word = |up| if up { "up" } else { "down" };
+    // Losing Redis degrades and loses nothing, so it is listed and does not decide.
+    let redis = running.redis.as_ref().map(|redis| word(redis.is_up()));
+    json!({ "ready": store, "store": word(store), "redis": redis, "plugins": plugins })
 }
 
 async fn plugin_health(State(running): Shared, Path(plugin): Path<String>) -> Response {

@@ -18,7 +18,7 @@ use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
 use jackfield_plugins::{Backends, ChangeError, Concurrency, PluginRow, PluginState, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
-    Database, DirectoryLock, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, SqlStore, Vault,
+    Database, DirectoryLock, KeyRing, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, Redis, SqlStore, Vault,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, UnixListener};
@@ -37,6 +37,7 @@ pub(crate) struct Running {
     pub(crate) started: AtomicBool,
     pub(crate) draining: CancellationToken,
     pub(crate) begun: Instant,
+    pub(crate) redis: Option<Redis>,
     pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     pub(crate) frontend: Option<ServeDir>,
     own_edit: Mutex<String>,
@@ -79,6 +80,8 @@ pub(crate) enum StartError {
     #[error(transparent)]
     KeyRing(#[from] jackfield_storage::KeyRingError),
     #[error(transparent)]
+    Redis(#[from] jackfield_storage::RedisError),
+    #[error(transparent)]
     Egress(#[from] jackfield_egress::EgressError),
     #[error("cannot read `{}`: {source}; see egress.extra_ca_file", path.display())]
     Ca { path: PathBuf, source: std::io::Error },
@@ -120,7 +123,8 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
     let inbox = Inbox::new(Arc::clone(&store), engine_settings(&settings), watching.clone());
     // 4. Egress and the other host services.
-    let backends = backends(&settings, &database, store)?;
+    let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
+    let backends = backends(&settings, &database, redis.as_ref()).await?;
     // 5. Identity of this build: operators.
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
@@ -149,6 +153,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
         started: AtomicBool::new(false),
         draining: CancellationToken::new(),
         begun,
+        redis,
         store_answers: tokio::sync::Mutex::default(),
         frontend: settings.frontend_dir.clone().map(ServeDir::new),
         own_edit: Mutex::default(),
@@ -174,7 +179,7 @@ fn engine_settings(settings: &Settings) -> engine::Settings {
     }
 }
 
-fn backends(settings: &Settings, database: &Database, store: Arc<dyn Store>) -> Result<Backends, StartError> {
+async fn backends(settings: &Settings, database: &Database, redis: Option<&Redis>) -> Result<Backends, StartError> {
     let extra_ca = settings.egress.extra_ca_file.as_ref().map(|path| {
         std::fs::read(path).map_err(|source| StartError::Ca {
             path: path.clone(),
@@ -188,15 +193,27 @@ fn backends(settings: &Settings, database: &Database, store: Arc<dyn Store>) -> 
         allow: settings.egress.allow.clone(),
         ..EgressSettings::default()
     })?;
-    let databases = PluginDatabases::new(database.clone(), settings.data_dir.clone());
+    let databases = PluginDatabases::new(database.clone(), settings.data_dir.clone(), settings.inbox.migrate);
+    let databases = Arc::new(databases);
+    let ring = match &settings.keyring {
+        Some(text) => KeyRing::parse(text)?,
+        None => KeyRing::in_directory(&settings.data_dir)?,
+    };
     Ok(Backends {
         http: Arc::new(move |wanted| {
             let public = wanted.capabilities.iter().any(|capability| capability == "http:*");
             Arc::new(egress.for_plugin(&wanted.id, &wanted.egress, public)) as Arc<dyn HttpService>
         }),
-        kv: Arc::new(MemoryKv::default()),
-        pubsub: Arc::new(MemoryPubSub::default()),
-        vault: Arc::new(Vault::open(store, &settings.data_dir)?),
+        kv: redis.map_or_else(|| Arc::new(MemoryKv::default()) as _, Redis::kv),
+        pubsub: redis.map_or_else(|| Arc::new(MemoryPubSub::default()) as _, |redis| redis.pubsub() as _),
+        vault: Arc::new(Vault::open(database.clone(), ring).await?),
+        migrate: Arc::new({
+            let databases = Arc::clone(&databases);
+            move |id, all| {
+                let (databases, id) = (Arc::clone(&databases), id.to_owned());
+                Box::pin(async move { databases.migrate(&id, all).await.map_err(|error| error.to_string()) })
+            }
+        }),
         database: Arc::new(move |id| databases.of(id)),
         clock: Arc::new(SystemClock),
     })

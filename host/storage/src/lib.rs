@@ -6,14 +6,20 @@ mod migrate;
 mod open;
 mod plugin_database;
 mod pubsub;
+mod redis;
+mod redis_pubsub;
+mod sql;
 mod store;
+#[cfg(test)]
+mod test_places;
 mod vault;
 
 pub use kv::MemoryKv;
 pub use lock::{DirectoryLock, LockError};
-pub use migrate::{MigrationState, migrations, status, up};
+pub use migrate::{MigrationState, status, up};
 pub use open::{Database, OpenError, OpenOptions, describe};
-pub use plugin_database::PluginDatabases;
+pub use plugin_database::{PluginDatabases, PluginMigrationError};
 pub use pubsub::MemoryPubSub;
+pub use redis::{Redis, RedisError};
 pub use store::SqlStore;
-pub use vault::{KeyRingError, Vault};
+pub use vault::{KeyRing, KeyRingError, Vault};

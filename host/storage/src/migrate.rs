@@ -1,8 +1,8 @@
-//! Schema migrations of the host: plain SQL per backend, run by sea-orm's migrator under a lock. They only expand, so an
-//! older program may serve as long as `min_reader` allows it.
+//! Migrations of the host: plain SQL per backend, run by sea-orm's migrator in one transaction under a lock: all of them or
+//! none, one host at a time. They only expand, so an older program may serve as long as `min_reader` allows it.
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
-use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
+use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTraitSelf, SchemaManager, async_trait::async_trait};
 use serde::Serialize;
 
 use crate::open::{Database, OpenError};
@@ -18,21 +18,38 @@ pub struct MigrationState {
     pub applied: bool,
 }
 
+#[derive(Clone, Copy)]
 struct Sql {
     name: &'static str,
     sqlite: &'static str,
     postgres: &'static str,
 }
 
-/// Every migration, oldest first.
-const ALL: &[Sql] = &[Sql {
-    name: "m0001_inbox",
-    sqlite: include_str!("../migrations/0001_inbox.sqlite.sql"),
-    postgres: include_str!("../migrations/0001_inbox.postgres.sql"),
-}];
+/// What a program knows.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Every migration, oldest first.
+    all: &'static [Sql],
+    /// The oldest program that may serve on the newest schema: one that knows this many migrations.
+    min_reader: u32,
+}
 
-/// The oldest program that may serve on the newest schema: one that knows this many migrations.
-const MIN_READER: u32 = 1;
+/// This program's.
+const HOST: Known = Known {
+    all: &[
+        Sql {
+            name: "m0001_inbox",
+            sqlite: include_str!("../migrations/0001_inbox.sqlite.sql"),
+            postgres: include_str!("../migrations/0001_inbox.postgres.sql"),
+        },
+        Sql {
+            name: "m0002_secret",
+            sqlite: include_str!("../migrations/0002_secret.sqlite.sql"),
+            postgres: include_str!("../migrations/0002_secret.postgres.sql"),
+        },
+    ],
+    min_reader: 1,
+};
 
 /// A number of our own for PostgreSQL's advisory lock.
 const LOCK: i64 = 0x4a41_434b_4649_454c;
@@ -55,113 +72,137 @@ impl MigrationTrait for Sql {
     }
 }
 
-struct Migrator;
-
-#[async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        ALL.iter()
-            .map(|sql| {
-                Box::new(Sql {
-                    name: sql.name,
-                    sqlite: sql.sqlite,
-                    postgres: sql.postgres,
-                }) as Box<dyn MigrationTrait>
-            })
+impl MigratorTraitSelf for Known {
+    fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
+        self.all
+            .iter()
+            .map(|sql| Box::new(*sql) as Box<dyn MigrationTrait>)
             .collect()
     }
 }
 
-/// Names of all migrations.
-pub fn migrations() -> Vec<&'static str> {
-    ALL.iter().map(|sql| sql.name).collect()
-}
-
-/// What is applied.
-pub async fn status(database: &Database) -> Result<Vec<MigrationState>, DbErr> {
-    let applied = applied(database).await?;
-    let state = |sql: &Sql| MigrationState {
+/// What is applied, and what a newer program has applied besides.
+pub async fn status(database: &Database) -> Result<Vec<MigrationState>, OpenError> {
+    let applied = applied(database, &database.read)
+        .await
+        .map_err(|source| database.failed(source))?;
+    let state = |name: &str, applied| MigrationState {
         set: "host".to_owned(),
-        name: sql.name.to_owned(),
-        applied: applied.iter().any(|name| name == sql.name),
+        name: name.to_owned(),
+        applied,
     };
-    Ok(ALL.iter().map(state).collect())
+    let known = HOST
+        .all
+        .iter()
+        .map(|sql| state(sql.name, applied.iter().any(|name| name == sql.name)));
+    let newer = applied
+        .iter()
+        .filter(|name| HOST.all.iter().all(|sql| sql.name != **name));
+    Ok(known.chain(newer.map(|name| state(name, true))).collect())
 }
 
-/// Applies what is pending, one host at a time.
-pub async fn up(database: &Database) -> Result<(), DbErr> {
-    if database.is_sqlite() {
-        Migrator::up(&database.write, None).await?;
-    } else {
-        // A session-level lock must stay on its connection: hold it in a transaction of its own.
-        let guard = database.begin().await?;
-        guard
-            .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
-            .await?;
-        let done = Migrator::up(&database.write, None).await;
-        guard.commit().await?;
-        done?;
-    }
-    let statement = Statement::from_sql_and_values(
-        database.backend,
-        "INSERT INTO host_value (key, value) VALUES ('schema/min_reader', $1) \
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [MIN_READER.to_string().into_bytes().into()],
-    );
-    database.write.execute_raw(statement).await.map(|_| ())
+/// Applies what is pending: all of it or nothing, one host at a time.
+pub async fn up(database: &Database) -> Result<(), OpenError> {
+    HOST.up_on(database).await
 }
 
 /// Checks the schema before it is used.
-pub(crate) async fn prepare(database: &Database, migrate: bool, url: &str) -> Result<(), OpenError> {
-    let connect = |source| OpenError::Connect {
-        at: crate::open::describe(url),
-        source,
-    };
-    let known = u32::try_from(ALL.len()).unwrap_or(u32::MAX);
-    let applied = applied(database).await.map_err(connect)?;
-    if !applied.is_empty() {
-        let row = database
-            .read
-            .query_one_raw(Statement::from_string(
-                database.backend,
-                "SELECT value FROM host_value WHERE key = 'schema/min_reader'",
-            ))
-            .await
-            .map_err(connect)?;
-        let bytes: Option<Vec<u8>> = row.and_then(|row| row.try_get_by_index(0).ok());
-        let needed = bytes
-            .and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok())
-            .unwrap_or(1);
-        if needed > known {
-            return Err(OpenError::TooOld { needed, known });
+pub(crate) async fn prepare(database: &Database, migrate: bool) -> Result<(), OpenError> {
+    HOST.prepare(database, migrate).await
+}
+
+impl Known {
+    async fn prepare(&self, database: &Database, migrate: bool) -> Result<(), OpenError> {
+        let failed = |source| database.failed(source);
+        let pending = self.pending(database, &database.write).await?;
+        match (pending, migrate) {
+            (0, _) => Ok(()),
+            (_, true) => {
+                self.up_on(database).await?;
+                database.ping().await.map_err(failed)
+            }
+            (pending, false) => Err(OpenError::Pending(pending)),
         }
     }
-    let pending = ALL
-        .iter()
-        .filter(|sql| !applied.iter().any(|name| name == sql.name))
-        .count();
-    match (pending, migrate) {
-        (0, _) => Ok(()),
-        (_, true) => up(database).await.map_err(connect),
-        (pending, false) => Err(OpenError::Pending(pending)),
+
+    async fn up_on(&self, database: &Database) -> Result<(), OpenError> {
+        let failed = |source| database.failed(source);
+        let tx = lock(database).await.map_err(failed)?;
+        // Another host may have done it while we waited.
+        if self.pending(database, &tx).await? > 0 {
+            MigratorTraitSelf::up(self, &tx, None).await.map_err(failed)?;
+            let statement = Statement::from_sql_and_values(
+                database.backend,
+                "INSERT INTO host_value (key, value) VALUES ('schema/min_reader', $1) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [self.min_reader.to_string().into_bytes().into()],
+            );
+            tx.execute_raw(statement).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)
+    }
+
+    /// How many are pending. An error when a newer program does not let this one serve.
+    async fn pending(&self, database: &Database, on: &impl ConnectionTrait) -> Result<usize, OpenError> {
+        let failed = |source| database.failed(source);
+        let applied = applied(database, on).await.map_err(failed)?;
+        if !applied.is_empty() {
+            let known = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+            let needed = min_reader(database, on).await.map_err(failed)?;
+            if needed > known {
+                return Err(OpenError::TooOld { needed, known });
+            }
+        }
+        let missing = |sql: &&Sql| !applied.iter().any(|name| name == sql.name);
+        let pending = self.all.iter().filter(missing).count();
+        if pending > 0 && applied.len() + pending > self.all.len() {
+            // Both this program and a newer one have migrations that the other lacks.
+            return Err(OpenError::Diverged(pending));
+        }
+        Ok(pending)
     }
 }
 
-async fn applied(database: &Database) -> Result<Vec<String>, DbErr> {
+/// A transaction that no other host's migrations run beside, and that no time limit of ours cuts short.
+async fn lock(database: &Database) -> Result<DatabaseTransaction, DbErr> {
+    let tx = database.begin().await?;
+    if !database.is_sqlite() {
+        tx.execute_unprepared(&format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+        ))
+        .await?;
+    }
+    Ok(tx)
+}
+
+async fn min_reader(database: &Database, on: &impl ConnectionTrait) -> Result<u32, DbErr> {
+    let statement = Statement::from_string(
+        database.backend,
+        "SELECT value FROM host_value WHERE key = 'schema/min_reader'",
+    );
+    let row = on.query_one_raw(statement).await?;
+    let bytes: Option<Vec<u8>> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    let number = bytes.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+    Ok(number.unwrap_or(1))
+}
+
+async fn applied(database: &Database, on: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let exists = match database.backend {
         DatabaseBackend::Sqlite => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'",
         _ => {
             "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'seaql_migrations'"
         }
     };
-    // On the write side: with SQLite this is also what creates the file.
     let statement = |sql: &str| Statement::from_string(database.backend, sql);
-    if database.write.query_one_raw(statement(exists)).await?.is_none() {
+    if on.query_one_raw(statement(exists)).await?.is_none() {
         return Ok(Vec::new());
     }
-    let rows = database
-        .write
-        .query_all_raw(statement("SELECT version FROM seaql_migrations"))
+    let rows = on
+        .query_all_raw(statement("SELECT version FROM seaql_migrations ORDER BY version"))
         .await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
+
+#[cfg(test)]
+mod tests;

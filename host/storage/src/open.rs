@@ -2,11 +2,17 @@
 //!
 //! SQLite: one write connection, a read pool with `query_only`, WAL, `synchronous=FULL`. PostgreSQL: one pool.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, SqlxPostgresConnector,
-    SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
 };
 use sqlx::{
     Connection,
@@ -43,6 +49,8 @@ pub struct Database {
     /// For reads.
     pub(crate) read: DatabaseConnection,
     pub(crate) backend: DatabaseBackend,
+    /// Where it is, without credentials.
+    at: Arc<str>,
 }
 
 /// Why it cannot be opened. Never holds the password.
@@ -53,13 +61,15 @@ pub enum OpenError {
         "the database address `{0}` is neither sqlite://PATH nor postgres://USER@HOST/NAME; see JACKFIELD_DATABASE_URL"
     )]
     Address(String),
-    /// No connection.
-    #[error("cannot open the database {at}: {source}")]
+    /// No connection, or a statement that failed.
+    #[error("cannot open the database {at}: {source}; {fix}")]
     Connect {
         /// Where, without credentials.
         at: String,
         /// Why.
         source: DbErr,
+        /// What to do.
+        fix: &'static str,
     },
     /// A newer program has changed the schema so that this one may not serve.
     #[error(
@@ -71,9 +81,31 @@ pub enum OpenError {
         /// Our newest migration.
         known: u32,
     },
+    /// Two programs with different migrations.
+    #[error(
+        "the database has migrations that this program does not know, and lacks {0} that it knows; start the newer jackfield"
+    )]
+    Diverged(usize),
     /// Migrations are pending and may not be applied by `serve`.
     #[error("{0} migrations are pending; run `jackfield migrate up`")]
     Pending(usize),
+}
+
+/// Creates a file that only its owner reads, and its directory, when they are missing. SQLite gives a database's mode to
+/// the files beside it.
+pub(crate) fn private_file(path: &Path) -> std::io::Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// An address without user and password.
@@ -86,29 +118,82 @@ pub fn describe(url: &str) -> String {
             parsed.set_query(None);
             parsed.to_string()
         }
-        _ => url.to_owned(),
+        Ok(parsed) if parsed.scheme() == "sqlite" => url.to_owned(),
+        // Whatever it is, it may hold a password.
+        _ => url.split_once(':').map_or("…", |(scheme, _)| scheme).to_owned() + ":…",
     }
 }
+
+/// What to do about an error of the database.
+fn advice(error: &DbErr) -> &'static str {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return match error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => AWAY,
+            _ => "see JACKFIELD_DATABASE_URL",
+        };
+    };
+    match error.as_ref() {
+        sqlx::Error::Database(error) => match error.code().unwrap_or_default().as_ref() {
+            "28P01" | "28000" => {
+                "check user and password in JACKFIELD_DATABASE_URL (or DB_USER and DB_PASS), and pg_hba.conf"
+            }
+            "3D000" => {
+                "make the database first (CREATE DATABASE), or check the name at the end of JACKFIELD_DATABASE_URL"
+            }
+            "42501" => "give the user the right to create tables in the schema that its search_path begins with",
+            "53300" => "the server has no connections left: raise its max_connections or lower inbox.connections",
+            "14" | "8" | "1032" => {
+                "the file and its directory must be there and writable for the user that runs jackfield"
+            }
+            "26" | "11" => "the file is no SQLite database, or it is damaged: restore a backup",
+            "13" => "the disk is full",
+            _ => "nothing was changed",
+        },
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            "check the file that JACKFIELD_DATABASE_URL names"
+        }
+        sqlx::Error::Tls(_) => "check sslmode and sslrootcert in JACKFIELD_DATABASE_URL",
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => AWAY,
+        _ => "see JACKFIELD_DATABASE_URL",
+    }
+}
+
+const AWAY: &str = "nothing answers there: check host and port in JACKFIELD_DATABASE_URL (or DB_HOST and DB_PORT), and that PostgreSQL runs";
 
 impl Database {
     /// Opens `sqlite://PATH` or `postgres://…` and brings its schema up when `options.migrate`.
     pub async fn open(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
         let database = Self::connect(url, options)?;
-        crate::migrate::prepare(&database, options.migrate, url).await?;
+        crate::migrate::prepare(&database, options.migrate).await?;
         Ok(database)
     }
 
     /// Opens without a look at the schema: for `migrate` itself.
     pub fn connect(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Connect {
+            at: describe(url),
+            fix: advice(&source),
+            source,
+        };
         if let Some(path) = url.strip_prefix("sqlite://") {
+            private_file(Path::new(path)).map_err(|error| failed(DbErr::Custom(error.to_string())))?;
             Ok(Self::sqlite(Path::new(path)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::postgres(url, options).map_err(|source| OpenError::Connect {
-                at: describe(url),
-                source,
-            })
+            Self::postgres(url, options).map_err(failed)
         } else {
             Err(OpenError::Address(describe(url)))
+        }
+    }
+
+    /// What went wrong, where, and what to do.
+    pub(crate) fn failed(&self, source: DbErr) -> OpenError {
+        OpenError::Connect {
+            at: self.at.to_string(),
+            fix: advice(&source),
+            source,
         }
     }
 
@@ -138,18 +223,21 @@ impl Database {
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
             backend: DatabaseBackend::Sqlite,
+            at: format!("sqlite://{}", path.display()).into(),
         }
     }
 
     fn postgres(url: &str, options: &OpenOptions) -> Result<Self, DbErr> {
-        let connect = PgConnectOptions::from_str(url)
+        let mut connect = PgConnectOptions::from_str(url)
             .map_err(|error| DbErr::Custom(error.to_string()))?
-            .application_name("jackfield")
             .options([
                 ("statement_timeout", "15s"),
                 ("idle_in_transaction_session_timeout", "30s"),
                 ("lock_timeout", "10s"),
             ]);
+        if connect.get_application_name().is_none() {
+            connect = connect.application_name("jackfield");
+        }
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)
             .acquire_timeout(options.acquire)
@@ -159,6 +247,7 @@ impl Database {
             write: pool.clone(),
             read: pool,
             backend: DatabaseBackend::Postgres,
+            at: describe(url).into(),
         })
     }
 

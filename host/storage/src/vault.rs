@@ -1,70 +1,107 @@
-//! Secrets per tenant, encrypted with AES-256-GCM under a key that never leaves the data directory.
+//! Secrets per tenant, sealed with AES-256-GCM under a key that is not in the database.
+//!
+//! - The key ring holds several keys: the last one seals, every one opens. A sealed value names its key.
+//! - A sealed value is bound to its place: copied to another row it does not open.
+//! - All replicas on one database need the same ring. A host whose ring does not open what the others seal says so at
+//!   start, and refuses to read or write secrets; the rest of it serves.
 
-use std::{
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod keyring;
 
-use aes_gcm::{
-    Aes256Gcm, Nonce,
-    aead::{Aead, KeyInit, Payload},
-};
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_inbox::store::{Store, StoreError};
 use jackfield_sdk::{host::VaultService, service::ServiceError};
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
-/// Secrets in the store's small values, under `vault/`.
+use keyring::Sealed;
+pub use keyring::{KeyRing, KeyRingError};
+
+use crate::open::{Database, OpenError};
+
+/// The row by which a host knows whether its ring is the one of this database.
+const CHECK: &str = "check";
+
+/// Secrets in the database.
 pub struct Vault {
-    store: Arc<dyn Store>,
-    cipher: Aes256Gcm,
-}
-
-/// The key ring cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the key ring `{}` cannot be used: {source}; it is 32 random bytes, mode 0600", path.display())]
-pub struct KeyRingError {
-    path: PathBuf,
-    source: std::io::Error,
+    database: Database,
+    ring: KeyRing,
+    /// The key that others seal with and that is not in our ring.
+    unknown: Option<String>,
 }
 
 impl Vault {
-    /// Reads the key ring in `data_dir`, or makes it.
-    pub fn open(store: Arc<dyn Store>, data_dir: &Path) -> Result<Self, KeyRingError> {
-        let path = data_dir.join("keyring");
-        let failed = |source| KeyRingError {
-            path: path.clone(),
-            source,
+    /// On an open database. Looks whether the ring is the one that this database's secrets are sealed with.
+    pub async fn open(database: Database, ring: KeyRing) -> Result<Self, OpenError> {
+        let mut vault = Self {
+            database,
+            ring,
+            unknown: None,
         };
-        let key: [u8; 32] = match std::fs::read(&path) {
-            Ok(bytes) => bytes
-                .try_into()
-                .map_err(|_| failed(std::io::ErrorKind::InvalidData.into()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let key: [u8; 32] = rand::random();
-                let mut file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&path)
-                    .map_err(failed)?;
-                file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
-                key
+        let failed = |source| vault.database.failed(source);
+        let own = vault
+            .ring
+            .seal(CHECK, b"")
+            .map_err(|error| failed(DbErr::Custom(error.to_string())))?;
+        let note = "INSERT INTO secret (place, key_id, sealed) VALUES ($1, $2, $3) ON CONFLICT (place) DO NOTHING";
+        vault.execute(note, CHECK, Some(own.clone())).await.map_err(failed)?;
+        let newest = vault.row(CHECK).await.map_err(failed)?;
+        match newest {
+            Some(sealed) if vault.ring.open(CHECK, &sealed).is_err() => {
+                tracing::error!(
+                    key = sealed.key,
+                    "secrets of this database are sealed with a key that is not in this host's key ring; {FIX}"
+                );
+                vault.unknown = Some(sealed.key);
             }
-            Err(error) => return Err(failed(error)),
-        };
-        Ok(Self {
-            store,
-            cipher: Aes256Gcm::new(&key.into()),
-        })
+            // A key was added: from now on the others need it too.
+            Some(sealed) if sealed.key != own.key => {
+                let note = "UPDATE secret SET key_id = $2, sealed = $3 WHERE place = $1";
+                vault.execute(note, CHECK, Some(own)).await.map_err(failed)?;
+            }
+            _ => {}
+        }
+        Ok(vault)
     }
 
-    async fn find(&self, place: &str) -> Result<Option<Bytes>, ServiceError> {
-        let found = self.store.values(place).await.map_err(away)?;
-        Ok(found.into_iter().find(|(key, _)| key == place).map(|(_, value)| value))
+    /// One exact read.
+    async fn row(&self, place: &str) -> Result<Option<Sealed>, DbErr> {
+        let statement = Statement::from_sql_and_values(
+            self.database.backend,
+            "SELECT key_id, sealed FROM secret WHERE place = $1",
+            [place.into()],
+        );
+        let Some(row) = self.database.read.query_one_raw(statement).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Sealed {
+            key: row.try_get_by_index(0)?,
+            bytes: row.try_get_by_index(1)?,
+        }))
     }
+
+    async fn execute(&self, text: &str, place: &str, sealed: Option<Sealed>) -> Result<(), DbErr> {
+        let mut values: Vec<Value> = vec![place.into()];
+        if let Some(sealed) = sealed {
+            values.extend([sealed.key.into(), sealed.bytes.into()]);
+        }
+        let statement = Statement::from_sql_and_values(self.database.backend, text, values);
+        self.database.write.execute_raw(statement).await.map(|_| ())
+    }
+
+    fn usable(&self) -> Result<(), ServiceError> {
+        match &self.unknown {
+            Some(key) => Err(unknown(key)),
+            None => Ok(()),
+        }
+    }
+}
+
+const FIX: &str =
+    "give every replica the same ring: JACKFIELD_KEYRING, JACKFIELD_KEYRING_FILE, or `keyring` in the data directory";
+
+fn unknown(key: &str) -> ServiceError {
+    ServiceError::invalid(format!(
+        "secrets are sealed with key `{key}`, which is not in this host's key ring; {FIX}"
+    ))
 }
 
 /// Lengths keep (a, bc) and (ab, c) apart.
@@ -72,79 +109,40 @@ fn place(tenant: &str, name: &str) -> String {
     format!("vault/{}:{tenant}/{name}", tenant.len())
 }
 
-fn away(error: StoreError) -> ServiceError {
+fn away(error: DbErr) -> ServiceError {
     ServiceError::unavailable(error.to_string())
 }
 
 #[async_trait]
 impl VaultService for Vault {
     async fn get(&self, tenant: String, name: String) -> Result<Option<Bytes>, ServiceError> {
+        self.usable()?;
         let place = place(&tenant, &name);
-        let Some(sealed) = self.find(&place).await? else {
+        let Some(sealed) = self.row(&place).await.map_err(away)? else {
             return Ok(None);
         };
-        let broken = || ServiceError::invalid("a secret cannot be opened with this host's key ring");
-        let (nonce, sealed) = sealed.split_first_chunk::<12>().ok_or_else(broken)?;
-        let payload = Payload {
-            msg: sealed,
-            aad: place.as_bytes(),
-        };
-        let opened = self
-            .cipher
-            .decrypt(&Nonce::from(*nonce), payload)
-            .map_err(|_| broken())?;
-        Ok(Some(opened.into()))
+        match self.ring.open(&place, &sealed) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(KeyRingError::Unknown(key)) => Err(unknown(&key)),
+            Err(error) => Err(ServiceError::invalid(format!("the secret `{name}`: {error}"))),
+        }
     }
 
     async fn put(&self, tenant: String, name: String, value: Bytes) -> Result<(), ServiceError> {
+        self.usable()?;
         let place = place(&tenant, &name);
-        let nonce: [u8; 12] = rand::random();
-        let payload = Payload {
-            msg: &value,
-            aad: place.as_bytes(),
-        };
-        let sealed = self
-            .cipher
-            .encrypt(&Nonce::from(nonce), payload)
-            .map_err(|_| ServiceError::invalid("the secret is too long to be sealed"))?;
-        let kept: Vec<u8> = nonce.into_iter().chain(sealed).collect();
-        self.store.set_value(&place, Some(kept.into())).await.map_err(away)
+        let sealed = self.ring.seal(&place, &value);
+        let sealed = sealed.map_err(|error| ServiceError::invalid(error.to_string()))?;
+        let text = "INSERT INTO secret (place, key_id, sealed) VALUES ($1, $2, $3) \
+                    ON CONFLICT (place) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed";
+        self.execute(text, &place, Some(sealed)).await.map_err(away)
     }
 
     async fn delete(&self, tenant: String, name: String) -> Result<(), ServiceError> {
-        self.store.set_value(&place(&tenant, &name), None).await.map_err(away)
+        let text = "DELETE FROM secret WHERE place = $1";
+        self.execute(text, &place(&tenant, &name), None).await.map_err(away)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use jackfield_inbox::{clock::SystemClock, memory::MemoryStore};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn secrets_are_sealed_and_bound_to_their_place() {
-        let directory = std::env::temp_dir().join(format!("jackfield-vault-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-        let vault = Vault::open(Arc::clone(&store), &directory).unwrap();
-        vault
-            .put("t".to_owned(), "n".to_owned(), Bytes::from_static(b"canary"))
-            .await
-            .unwrap();
-        let kept = store.values("vault/").await.unwrap();
-        assert!(!kept[0].1.windows(6).any(|window| window == b"canary"));
-        let again = Vault::open(Arc::clone(&store), &directory).unwrap();
-        assert_eq!(
-            again.get("t".to_owned(), "n".to_owned()).await.unwrap().unwrap(),
-            "canary"
-        );
-        store
-            .set_value(&place("u", "n"), Some(kept[0].1.clone()))
-            .await
-            .unwrap();
-        assert!(again.get("u".to_owned(), "n".to_owned()).await.is_err());
-        std::fs::remove_dir_all(directory).unwrap();
-    }
-}
+mod tests;

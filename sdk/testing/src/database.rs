@@ -10,7 +10,7 @@ pub(crate) use absent::Databases;
 mod real {
     use std::{path::PathBuf, sync::Arc};
 
-    use jackfield_sdk::database::DatabaseService;
+    use jackfield_sdk::{database::DatabaseService, manifest::Migration};
     use jackfield_storage::{Database, OpenOptions, PluginDatabases};
 
     /// Databases of one test; the directory goes with it.
@@ -23,19 +23,27 @@ mod real {
         pub(crate) async fn open() -> Result<Self, String> {
             let name = format!("jackfield-testing-{}", uuid::Uuid::now_v7());
             let directory = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&directory).map_err(|error| format!("cannot make {directory:?}: {error}"))?;
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| format!("cannot make `{}`: {error}", directory.display()))?;
             let address = format!("sqlite://{}", directory.join("host.db").display());
             let host = Database::open(&address, &OpenOptions::default())
                 .await
                 .map_err(|error| error.to_string())?;
             Ok(Self {
-                plugins: PluginDatabases::new(host, directory.clone()),
+                plugins: PluginDatabases::new(host, directory.clone(), true),
                 directory,
             })
         }
 
         pub(crate) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
             self.plugins.of(plugin)
+        }
+
+        pub(crate) async fn migrate(&self, plugin: &str, all: &[Migration]) -> Result<(), String> {
+            self.plugins
+                .migrate(plugin, all)
+                .await
+                .map_err(|error| error.to_string())
         }
     }
 
@@ -54,6 +62,7 @@ mod absent {
     use async_trait::async_trait;
     use jackfield_sdk::{
         database::{DatabaseService, Dialect, Rows, Statement},
+        manifest::Migration,
         service::ServiceError,
     };
 
@@ -69,6 +78,15 @@ mod absent {
         #[expect(clippy::unused_self, reason = "the one with the feature has state")]
         pub(crate) fn of(&self, _: &str) -> Arc<dyn DatabaseService> {
             Arc::new(Absent)
+        }
+
+        #[expect(
+            clippy::unused_async,
+            clippy::unused_self,
+            reason = "the one with the feature has tables"
+        )]
+        pub(crate) async fn migrate(&self, _: &str, _: &[Migration]) -> Result<(), String> {
+            absent().map_err(|error| error.to_string())
         }
     }
 

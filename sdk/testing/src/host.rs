@@ -405,6 +405,13 @@ impl TestHost {
             kv: Arc::clone(&memory) as _,
             pubsub: Arc::clone(&memory) as _,
             vault: memory,
+            migrate: Arc::new({
+                let databases = Arc::clone(&databases);
+                move |id, all| {
+                    let (databases, id) = (Arc::clone(&databases), id.to_owned());
+                    Box::pin(async move { databases.migrate(&id, all).await })
+                }
+            }),
             database: Arc::new(move |id| databases.of(id)),
             clock: Arc::clone(&self.clock) as _,
         }

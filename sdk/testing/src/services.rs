@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_inbox::clock::ManualClock;
 use jackfield_sdk::{
-    host::{ClockService, KvService, PubSubService, VaultService},
+    host::{ClockService, KvService, PubSubService, Received, VaultService},
     service::ServiceError,
 };
 use tokio::sync::broadcast;
@@ -123,21 +123,19 @@ impl PubSubService for Memory {
         Ok(id)
     }
 
-    async fn next(&self, subscription: u64) -> Result<Option<Bytes>, ServiceError> {
+    async fn next(&self, subscription: u64) -> Result<Option<Received>, ServiceError> {
         let open = lock(&self.kept.open).get(&subscription).cloned();
         let Some(open) = open else { return Ok(None) };
         let mut receiver = open.lock().await;
-        loop {
-            let received = tokio::select! {
-                () = self.process.died() => return Ok(None),
-                received = receiver.recv() => received,
-            };
-            match received {
-                Ok(message) => return Ok(Some(message)),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return Ok(None),
-            }
-        }
+        let received = tokio::select! {
+            () = self.process.died() => return Ok(None),
+            received = receiver.recv() => received,
+        };
+        Ok(match received {
+            Ok(message) => Some(Received::Message(message)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Received::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        })
     }
 
     async fn unsubscribe(&self, subscription: u64) -> Result<(), ServiceError> {

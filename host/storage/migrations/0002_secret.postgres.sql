@@ -1,0 +1,5 @@
+CREATE TABLE secret (
+    place text PRIMARY KEY,
+    key_id text NOT NULL,
+    sealed bytea NOT NULL
+);
