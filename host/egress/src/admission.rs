@@ -41,10 +41,7 @@ impl Admission {
 
     /// How a request to `url` may connect. A refusal names the capability.
     pub fn admit(&self, url: &Url) -> Result<Reach, ServiceError> {
-        let denied = || ServiceError::Denied {
-            plugin: self.plugin.clone(),
-            capability: format!("http:{}", url.host_str().unwrap_or_default()),
-        };
+        let denied = || self.denied(url);
         let wanted = Grant::of(url)
             .ok_or_else(|| ServiceError::invalid(format!("`{}:` is not http or https with a host", url.scheme())))?;
         if self.grants.contains(&wanted) {
@@ -65,5 +62,13 @@ impl Admission {
             return Err(denied());
         }
         Ok(Reach::Public)
+    }
+
+    /// The refusal of a call to `url`.
+    pub(crate) fn denied(&self, url: &Url) -> ServiceError {
+        ServiceError::Denied {
+            plugin: self.plugin.clone(),
+            capability: format!("http:{}", url.host_str().unwrap_or_default()),
+        }
     }
 }

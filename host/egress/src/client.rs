@@ -15,7 +15,7 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
     address::is_public,
@@ -64,8 +64,11 @@ pub enum EgressError {
     #[error("the extra CA file holds no PEM certificate: {0}; see egress.extra_ca_file")]
     Ca(reqwest::Error),
     /// The proxy's address is none.
-    #[error("the proxy cannot be used: {0}; see egress.proxy")]
+    #[error("the proxy cannot be used: {0}; egress.proxy is http://HOST:PORT or https://HOST:PORT")]
     Proxy(reqwest::Error),
+    /// The proxy speaks something else.
+    #[error("`{0}:` is no proxy that can be used; egress.proxy is http://HOST:PORT or https://HOST:PORT")]
+    ProxyScheme(String),
     /// The TLS library failed.
     #[error("the HTTP client cannot be made: {0}")]
     Client(reqwest::Error),
@@ -78,6 +81,8 @@ pub struct Egress {
     public: Client,
     allow: Arc<[Grant]>,
     max_timeout: Duration,
+    /// With a proxy, names are looked up here too before the proxy is asked to connect.
+    before_proxy: Option<Lookup>,
 }
 
 impl Egress {
@@ -87,21 +92,18 @@ impl Egress {
             .lookup
             .clone()
             .unwrap_or_else(|| Arc::new(|name| Box::pin(system_lookup(name))));
+        let resolver = |public_only| Resolver {
+            lookup: Arc::clone(&lookup),
+            public_only,
+            proxy: settings
+                .proxy
+                .as_ref()
+                .and_then(|proxy| proxy.host_str().map(str::to_owned)),
+        };
         Ok(Self {
-            granted: client(
-                settings,
-                Resolver {
-                    lookup: Arc::clone(&lookup),
-                    public_only: false,
-                },
-            )?,
-            public: client(
-                settings,
-                Resolver {
-                    lookup,
-                    public_only: true,
-                },
-            )?,
+            granted: client(settings, resolver(false))?,
+            public: client(settings, resolver(true))?,
+            before_proxy: settings.proxy.is_some().then(|| Arc::clone(&lookup)),
             allow: settings.allow.iter().filter_map(Grant::of).collect(),
             max_timeout: settings.max_timeout,
         })
@@ -126,8 +128,15 @@ fn client(settings: &EgressSettings, resolver: Resolver) -> Result<Client, Egres
         .pool_idle_timeout(Duration::from_secs(60))
         .connect_timeout(Duration::from_secs(10));
     if let Some(proxy) = &settings.proxy {
+        if !matches!(proxy.scheme(), "http" | "https") {
+            return Err(EgressError::ProxyScheme(proxy.scheme().to_owned()));
+        }
         let except = NoProxy::from_string(&settings.no_proxy.join(","));
-        builder = builder.proxy(Proxy::all(proxy.clone()).map_err(EgressError::Proxy)?.no_proxy(except));
+        builder = builder.proxy(
+            Proxy::all(proxy.clone())
+                .map_err(|error| EgressError::Proxy(error.without_url()))?
+                .no_proxy(except),
+        );
     }
     if let Some(pem) = &settings.extra_ca {
         for certificate in Certificate::from_pem_bundle(pem).map_err(EgressError::Ca)? {
@@ -149,11 +158,14 @@ async fn system_lookup(name: String) -> std::io::Result<Vec<SocketAddr>> {
 struct Resolver {
     lookup: Lookup,
     public_only: bool,
+    /// The proxy stands in the operator's own network.
+    proxy: Option<String>,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (looked_up, public_only) = ((self.lookup)(name.as_str().to_owned()), self.public_only);
+        let public_only = self.public_only && self.proxy.as_deref() != Some(name.as_str());
+        let looked_up = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
             let mut found = looked_up.await?;
             if public_only {
@@ -175,20 +187,38 @@ pub struct Guarded {
 }
 
 impl Guarded {
+    /// A proxy connects where it is told to, so a name that is private here is not handed to it. One that is not known
+    /// here is: where a proxy is needed, it often alone knows the names outside, and it has the operator's rules.
+    async fn before_proxy(&self, url: &Url) -> Result<(), ServiceError> {
+        let (Some(lookup), Some(Host::Domain(name))) = (&self.egress.before_proxy, url.host()) else {
+            return Ok(());
+        };
+        let plain = name.trim_end_matches('.').to_ascii_lowercase();
+        let local = plain == "localhost" || plain.ends_with(".localhost") || !plain.contains('.');
+        let found = lookup(name.to_owned()).await.unwrap_or_default();
+        if local || found.iter().any(|address| !is_public(address.ip())) {
+            return Err(self.admission.denied(url));
+        }
+        Ok(())
+    }
+
     async fn follow(&self, request: OutgoingRequest) -> Result<IncomingResponse, ServiceError> {
         let max_bytes = request.max_bytes;
         let mut hop = Hop::first(request)?;
         loop {
             let client = match self.admission.admit(&hop.url)? {
                 Reach::Granted => &self.egress.granted,
-                Reach::Public => &self.egress.public,
+                Reach::Public => {
+                    self.before_proxy(&hop.url).await?;
+                    &self.egress.public
+                }
             };
             let sent = client
                 .request(hop.method.clone(), hop.url.clone())
                 .headers(hop.headers.clone())
                 .body(hop.body.clone());
             let from = hop.url.clone();
-            let response = sent.send().await.map_err(|error| failed(&error))?;
+            let response = sent.send().await.map_err(failed)?;
             let location = response
                 .headers()
                 .get(header::LOCATION)
@@ -230,7 +260,7 @@ async fn read(mut response: reqwest::Response, url: Url, max_bytes: u64) -> Resu
         .map(|(name, value)| (name.to_string(), Bytes::copy_from_slice(value.as_bytes())))
         .collect();
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if (body.len() + chunk.len()) as u64 > max_bytes {
             return Err(ServiceError::invalid(format!(
                 "the answer has more than {max_bytes} bytes"
@@ -247,8 +277,9 @@ async fn read(mut response: reqwest::Response, url: Url, max_bytes: u64) -> Resu
 }
 
 /// The innermost cause, without the address: it may hold secrets.
-fn failed(error: &reqwest::Error) -> ServiceError {
-    let mut cause: &dyn std::error::Error = error;
+fn failed(error: reqwest::Error) -> ServiceError {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(next) = cause.source() {
         cause = next;
     }

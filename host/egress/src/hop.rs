@@ -7,6 +7,28 @@ use url::Url;
 
 use crate::grant::Grant;
 
+/// Headers that belong to the connection: the host sets them.
+const OURS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers that may go to another origin: no other is known to hold no secret.
+const HARMLESS: [HeaderName; 5] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::RANGE,
+    header::USER_AGENT,
+];
+
 /// What is sent next.
 #[derive(Debug, Clone)]
 pub struct Hop {
@@ -33,6 +55,11 @@ impl Hop {
             let name = HeaderName::try_from(name).map_err(|_| ServiceError::invalid("a header's name is not HTTP"))?;
             let value =
                 HeaderValue::from_bytes(value).map_err(|_| ServiceError::invalid("a header's value is not HTTP"))?;
+            if OURS.contains(&name.as_str()) {
+                return Err(ServiceError::invalid(format!(
+                    "the host sets the header `{name}`; leave it out"
+                )));
+            }
             headers.append(name, value);
         }
         Ok(Self {
@@ -45,7 +72,7 @@ impl Hop {
     }
 
     /// Moves on when the answer is a redirect that is to be followed; false means that the answer is the last one.
-    /// Credentials do not go to another origin, and nothing goes from https to http.
+    /// Neither headers that may hold credentials nor a body go to another origin, and nothing goes from https to http.
     pub fn follow(&mut self, status: u16, location: Option<&str>) -> Result<bool, ServiceError> {
         if self.left == 0 || !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Ok(false);
@@ -56,10 +83,18 @@ impl Hop {
         if self.url.scheme() == "https" && next.scheme() == "http" {
             return Err(ServiceError::invalid("a redirect from https to http is not followed"));
         }
+        let keeps_body = matches!(status, 307 | 308) && !self.body.is_empty();
         if Grant::of(&next) != Grant::of(&self.url) {
-            for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
-                self.headers.remove(secret);
+            if keeps_body {
+                return Err(ServiceError::invalid(
+                    "a redirect that sends the body to another origin is not followed",
+                ));
             }
+            let kept = HARMLESS.into_iter().filter_map(|name| {
+                let value = self.headers.remove(&name)?;
+                Some((name, value))
+            });
+            self.headers = kept.collect();
         }
         if matches!(status, 301..=303) && self.method != Method::HEAD {
             (self.method, self.body) = (Method::GET, Bytes::new());

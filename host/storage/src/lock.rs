@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -41,7 +42,8 @@ impl DirectoryLock {
             path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(directory).map_err(io)?;
+        let mut missing = std::fs::DirBuilder::new();
+        missing.recursive(true).mode(0o700).create(directory).map_err(io)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -155,12 +155,15 @@ fn advice(error: &DbErr) -> &'static str {
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
             "check the file that JACKFIELD_DATABASE_URL names"
         }
-        sqlx::Error::Tls(_) => "check sslmode and sslrootcert in JACKFIELD_DATABASE_URL",
+        // A certificate that is refused arrives as invalid data.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => TLS,
+        sqlx::Error::Tls(_) => TLS,
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => AWAY,
         _ => "see JACKFIELD_DATABASE_URL",
     }
 }
 
+const TLS: &str = "check sslmode and sslrootcert in JACKFIELD_DATABASE_URL";
 const AWAY: &str = "nothing answers there: check host and port in JACKFIELD_DATABASE_URL (or DB_HOST and DB_PORT), and that PostgreSQL runs";
 
 impl Database {

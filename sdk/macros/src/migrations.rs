@@ -63,15 +63,21 @@ pub(crate) fn expand(directory: &LitStr) -> Result<TokenStream> {
                 .into_owned()
         };
         let (sqlite, postgres) = (file("sqlite"), file("postgres"));
-        let text =
-            std::fs::read_to_string(&sqlite).map_err(|error| fail(format!("cannot read `{sqlite}`: {error}")))?;
-        let min_reader: u32 = match text.lines().next().and_then(|line| line.strip_prefix("-- min_reader:")) {
-            Some(number) => number
-                .trim()
-                .parse()
-                .map_err(|_| fail(format!("`{name}`: min_reader is a number")))?,
-            None => 0,
-        };
+        let least = min_reader(&sqlite).map_err(fail)?;
+        if min_reader(&postgres)
+            .map_err(fail)?
+            .is_some_and(|other| Some(other) != least)
+        {
+            return Err(fail(format!(
+                "both files of `{number:03}_{name}` say the same min_reader, or only the SQLite one does"
+            )));
+        }
+        let min_reader = least.unwrap_or(0);
+        if min_reader > number {
+            return Err(fail(format!(
+                "`{number:03}_{name}` asks for a plugin that knows migration {min_reader}; min_reader is at most {number}"
+            )));
+        }
         rows.push(quote! {
             ::jackfield_sdk::manifest::Migration {
                 number: #number,
@@ -89,4 +95,14 @@ fn split(file: &str) -> Option<(&str, &'static str)> {
     ["sqlite", "postgres"]
         .into_iter()
         .find_map(|dialect| Some((file.strip_suffix(&format!(".{dialect}.sql"))?, dialect)))
+}
+
+/// What the first line of a file says.
+fn min_reader(file: &str) -> std::result::Result<Option<u32>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"))?;
+    let said = text.lines().next().and_then(|line| line.strip_prefix("-- min_reader:"));
+    let number = said.map(|number| number.trim().parse());
+    number
+        .transpose()
+        .map_err(|_| format!("`{file}`: min_reader is a number, as in `-- min_reader: 1`"))
 }

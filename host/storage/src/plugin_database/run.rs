@@ -190,10 +190,12 @@ fn sqlite_row(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
     let mut values = Vec::with_capacity(row.len());
     for at in 0..row.len() {
         let raw = row.try_get_raw(at)?;
+        // A boolean is an integer in a column that was declared as one.
+        let boolean = row.columns()[at].type_info().name() == "BOOLEAN";
         values.push(match (raw.is_null(), raw.type_info().name()) {
             (true, _) => Value::Null,
-            (_, "BOOLEAN") => Value::Bool(row.try_get(at)?),
-            (_, "INTEGER") => Value::Int(row.try_get(at)?),
+            (_, "BOOLEAN" | "INTEGER") if boolean => Value::Bool(row.try_get_unchecked(at)?),
+            (_, "BOOLEAN" | "INTEGER") => Value::Int(row.try_get(at)?),
             (_, "REAL") => Value::Real(row.try_get(at)?),
             (_, "BLOB") => Value::Blob(row.try_get::<Vec<u8>, _>(at)?.into()),
             _ => Value::Text(row.try_get_unchecked(at)?),

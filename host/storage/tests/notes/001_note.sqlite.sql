@@ -1,0 +1,5 @@
+CREATE TABLE note (
+    id integer PRIMARY KEY,
+    text text NOT NULL,
+    done boolean NOT NULL DEFAULT false
+);
