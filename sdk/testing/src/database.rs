@@ -80,11 +80,7 @@ mod absent {
             Arc::new(Absent)
         }
 
-        #[expect(
-            clippy::unused_async,
-            clippy::unused_self,
-            reason = "the one with the feature has tables"
-        )]
+        #[expect(clippy::unused_async, reason = "the one with the feature has tables")]
         pub(crate) async fn migrate(&self, _: &str, _: &[Migration]) -> Result<(), String> {
             absent().map_err(|error| error.to_string())
         }
