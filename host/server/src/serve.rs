@@ -93,7 +93,9 @@ impl StartError {
     /// 78 for configuration, 1 otherwise.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Apply(ApplyError::Config(_) | ApplyError::Change(ChangeError::Conflict(_))) => 78,
+            Self::Apply(ApplyError::Config(_) | ApplyError::Change(ChangeError::Conflict(_)))
+            | Self::KeyRing(_)
+            | Self::Redis(_) => 78,
             _ => 1,
         }
     }
