@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use jackfield_sdk::{
     service::ServiceError,
 };
 use sqlx::{
-    AssertSqlSafe, SqlitePool,
+    AssertSqlSafe, ConnectOptions, Connection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
 };
 use tokio::{sync::OnceCell, task::AbortHandle};
@@ -104,16 +104,17 @@ impl Place {
     }
 
     async fn pools(&self) -> Result<&Pools, ServiceError> {
-        self.opened.get_or_try_init(|| async { self.open() }).await
+        self.opened.get_or_try_init(|| self.open()).await
     }
 
-    fn open(&self) -> Result<Pools, ServiceError> {
+    async fn open(&self) -> Result<Pools, ServiceError> {
         private_file(&self.file)
             .map_err(|error| ServiceError::unavailable(format!("`{}`: {error}", self.file.display())))?;
         let options = SqliteConnectOptions::new()
             .filename(&self.file)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(LEASE);
+        to_wal(&options).await.map_err(failed)?;
         let pool = |connections, options| {
             sound(SqlitePoolOptions::new())
                 .max_connections(connections)
@@ -147,6 +148,33 @@ impl Place {
             .await
             .map(Tx::Postgres)
             .map_err(failed)
+    }
+}
+
+/// Switches the file to WAL before any pool opens it. While one connection switches, SQLite tells every other one "busy"
+/// without regard to its time limit.
+async fn to_wal(options: &SqliteConnectOptions) -> Result<(), sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        let switched = match options.connect().await {
+            Ok(connection) => connection.close().await,
+            Err(error) => Err(error),
+        };
+        let busy = |error: &sqlx::Error| {
+            matches!(
+                error
+                    .as_database_error()
+                    .and_then(sqlx::error::DatabaseError::code)
+                    .as_deref(),
+                Some("5" | "261" | "517")
+            )
+        };
+        match switched {
+            Err(error) if busy(&error) && begun.elapsed() < LEASE => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => return done,
+        }
     }
 }
 
