@@ -210,16 +210,15 @@ fn from_environment(
             .get("REDIS_PORT")
             .filter(|port| !port.starts_with("tcp://"))
             .unwrap_or("6379");
-        let password = environment
-            .get("REDIS_PASSWORD")
-            .map(|password| format!(":{password}@"))
-            .unwrap_or_default();
-        let database = environment.get("REDIS_DB").unwrap_or("0");
-        set(
-            "redis_url",
-            &format!("redis://{password}{host}:{port}/{database}"),
-            "REDIS_HOST",
-        );
+        let mut url = Url::parse("redis://localhost").ok();
+        if let Some(url) = &mut url {
+            // The scheme has an authority, so these cannot fail.
+            let _ = url.set_host(Some(host));
+            let _ = url.set_port(port.parse().ok());
+            let _ = url.set_password(environment.get("REDIS_PASSWORD"));
+            url.set_path(environment.get("REDIS_DB").unwrap_or("0"));
+            set("redis_url", url.as_str(), "REDIS_HOST");
+        }
     }
     for (variable, key) in VARIABLES {
         let given = if SECRETS.contains(key) {

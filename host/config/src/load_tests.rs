@@ -41,12 +41,16 @@ fn the_references_names_work() {
         ("DB_PASS", "p@ss"),
         ("DB_NAME", "n"),
         ("REDIS_HOST", "r"),
+        ("REDIS_PASSWORD", "p@s/s"),
         ("WEB_HOST", "app.example"),
         ("PERMITTED_CORS_ORIGINS", "https://a.example, https://b.example"),
     ])
     .unwrap();
     assert_eq!(loaded.settings.database(), "postgres://u:p%40ss@db:5432/n");
-    assert_eq!(loaded.settings.redis_url.as_deref(), Some("redis://r:6379/0"));
+    assert_eq!(
+        loaded.settings.redis_url.as_deref(),
+        Some("redis://:p%40s%2Fs@r:6379/0")
+    );
     assert_eq!(loaded.settings.origins(), ["https://a.example", "https://b.example"]);
     assert_eq!(loaded.settings.public_url.unwrap().as_str(), "https://app.example/");
 }
