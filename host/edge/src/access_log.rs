@@ -1,15 +1,19 @@
 //! One log line and two metrics per request. Never the query string: it may hold secrets.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
 
-use axum::{body::Body, extract::Request, middleware::Next, response::Response};
-use http::Method;
-use metrics::{counter, histogram};
+use axum::{body::Body, extract::Request, response::Response};
+use http::{Method, Uri};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::listener::PeerAddr;
 
 /// Which declared route answered: set on the response by the router, so that labels stay few.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RouteLabel {
     /// Route pattern, not path.
     pub route: Arc<str>,
@@ -17,34 +21,91 @@ pub struct RouteLabel {
     pub plugin: Arc<str>,
 }
 
-pub(crate) async fn layer(request: Request<Body>, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = known(request.method());
-    let path = request.uri().path().to_owned();
-    let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.to_string());
-    let response = next.run(request).await;
-    let (seconds, status) = (begun.elapsed().as_secs_f64(), response.status().as_u16());
-    let label = response.extensions().get::<RouteLabel>();
-    let route = label.map_or_else(|| "other".to_owned(), |label| label.route.to_string());
-    let plugin = label.map_or_else(|| "host".to_owned(), |label| label.plugin.to_string());
-    tracing::info!(
-        target: "access",
-        method,
-        path,
-        status,
-        duration_ms = (seconds * 1e6).round() / 1e3,
-        plugin,
-        peer = peer.as_deref().unwrap_or("-"),
-        "request"
-    );
-    counter!(
-        "jackfield_http_requests_total",
-        "route" => route.clone(), "method" => method, "status" => status.to_string(), "plugin" => plugin.clone()
-    )
-    .increment(1);
-    histogram!("jackfield_http_request_duration_seconds", "route" => route, "method" => method, "plugin" => plugin)
-        .record(seconds);
-    response
+/// A request whose answer will be noted.
+pub(crate) struct Watched {
+    begun: Instant,
+    method: &'static str,
+    /// Cheap to keep: its parts are shared with the request.
+    uri: Uri,
+    peer: Option<PeerAddr>,
+}
+
+/// Handles of the metrics, by label. Looking one up here costs a hash; asking the recorder costs an owned copy of each label.
+#[derive(Default)]
+pub(crate) struct Meters(RwLock<HashMap<Labels, Meter>>);
+
+type Labels = (RouteLabel, &'static str, u16);
+
+#[derive(Clone)]
+struct Meter {
+    requests: Counter,
+    seconds: Histogram,
+}
+
+pub(crate) fn watch(request: &Request<Body>) -> Watched {
+    Watched {
+        begun: Instant::now(),
+        method: known(request.method()),
+        uri: request.uri().clone(),
+        peer: request.extensions().get::<PeerAddr>().copied(),
+    }
+}
+
+impl Watched {
+    /// Notes the answer, or its head when it streams.
+    pub(crate) fn answered(self, response: &Response, meters: &Meters) {
+        let (seconds, status) = (self.begun.elapsed().as_secs_f64(), response.status().as_u16());
+        let label = response.extensions().get::<RouteLabel>().cloned();
+        let label = label.unwrap_or_else(|| RouteLabel {
+            route: "other".into(),
+            plugin: "host".into(),
+        });
+        let peer = self.peer.map_or_else(|| "-".to_owned(), |peer| peer.0.to_string());
+        tracing::info!(
+            target: "access",
+            method = self.method,
+            path = self.uri.path(),
+            status,
+            duration_ms = (seconds * 1e6).round() / 1e3,
+            plugin = &*label.plugin,
+            peer,
+            "request"
+        );
+        let meter = meters.of((label, self.method, status));
+        meter.requests.increment(1);
+        meter.seconds.record(seconds);
+    }
+}
+
+impl Meters {
+    fn of(&self, labels: Labels) -> Meter {
+        let known = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&labels)
+            .cloned();
+        known.unwrap_or_else(|| {
+            let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            all.entry(labels).or_insert_with_key(Meter::of).clone()
+        })
+    }
+}
+
+impl Meter {
+    fn of((label, method, status): &Labels) -> Self {
+        let (route, plugin, method) = (label.route.to_string(), label.plugin.to_string(), *method);
+        Self {
+            requests: counter!(
+                "jackfield_http_requests_total",
+                "route" => route.clone(), "method" => method, "status" => status.to_string(), "plugin" => plugin.clone()
+            ),
+            seconds: histogram!(
+                "jackfield_http_request_duration_seconds",
+                "route" => route, "method" => method, "plugin" => plugin
+            ),
+        }
+    }
 }
 
 /// Methods are labels: what nobody knows is one label.

@@ -3,17 +3,17 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-pub(crate) fn set(path: &str, response: &mut Response) {
+pub(crate) fn set(asset: bool, response: &mut Response) {
     let good = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
-    if path.starts_with("/assets") && good {
+    if asset && good {
         headers.insert(
             header::CACHE_CONTROL,
             HeaderValue::from_static("public, max-age=2592000, immutable"),
         );
         return;
     }
-    if path.starts_with("/assets") {
+    if asset {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return;
     }

@@ -72,7 +72,7 @@ impl<T: AsyncRead> AsyncRead for DeadlineIo<T> {
         let before = buf.filled().len();
         if let Poll::Ready(done) = this.inner.poll_read(cx, buf) {
             if buf.filled().len() > before {
-                this.deadline.set(sleep(*this.idle));
+                this.deadline.as_mut().reset(Instant::now() + *this.idle);
             }
             return Poll::Ready(done);
         }

@@ -19,4 +19,4 @@ pub use cors::CorsOrigins;
 pub use listener::{Edge, EdgeSettings, Listener, PeerAddr, PeerCred};
 pub use request_id::RequestContext;
 pub use security_headers::SecurityHeaders;
-pub use stack::{BoxedService, StackSettings, stack};
+pub use stack::{Stack, StackSettings, stack};

@@ -1,8 +1,8 @@
 //! Request id and W3C trace context (<https://www.w3.org/TR/trace-context/>): taken when valid, made otherwise.
 
-use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderName, HeaderValue};
-use tracing::Instrument;
+use tracing::Span;
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,13 +26,12 @@ impl RequestContext {
         let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
         let request_id = header(&REQUEST_ID).filter(|id| acceptable(id));
         let parent = header(&TRACEPARENT).and_then(parse_traceparent);
-        let fresh = Uuid::new_v4();
         Self {
             request_id: request_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
             trace_id: parent
                 .as_ref()
-                .map_or_else(|| fresh.simple().to_string(), |(trace, _)| trace.clone()),
-            span_id: Uuid::new_v4().simple().to_string()[..16].to_owned(),
+                .map_or_else(|| Uuid::new_v4().simple().to_string(), |(trace, _)| trace.clone()),
+            span_id: format!("{:016x}", Uuid::new_v4().as_u64_pair().0),
             flags: parent.map_or_else(|| "00".to_owned(), |(_, flags)| flags),
         }
     }
@@ -43,16 +42,21 @@ impl RequestContext {
     }
 }
 
-pub(crate) async fn layer(mut request: Request<Body>, next: Next) -> Response {
-    let context = RequestContext::of(&request);
+/// Names a request: its context goes into its extensions. Gives the span of everything that happens inside it, and the id
+/// for the answer.
+pub(crate) fn name(request: &mut Request<Body>) -> (Span, Option<HeaderValue>) {
+    let context = RequestContext::of(request);
     let span = tracing::info_span!("request", request_id = context.request_id, trace_id = context.trace_id);
-    let id = HeaderValue::from_str(&context.request_id);
+    let id = HeaderValue::from_str(&context.request_id).ok();
     request.extensions_mut().insert(context);
-    let mut response = next.run(request).instrument(span).await;
-    if let Ok(id) = id {
+    (span, id)
+}
+
+/// Tells the caller the id.
+pub(crate) fn tell(id: Option<HeaderValue>, response: &mut Response) {
+    if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    response
 }
 
 fn acceptable(id: &str) -> bool {

@@ -28,18 +28,20 @@ pub(crate) fn add(settings: &SecurityHeaders, response: &mut Response) {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/html"));
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().entry(name).or_insert(value);
-        }
+    let mut set = |name: HeaderName, value: HeaderValue| {
+        response.headers_mut().entry(name).or_insert(value);
     };
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::X_FRAME_OPTIONS, "SAMEORIGIN");
-    set(header::REFERRER_POLICY, "strict-origin-when-cross-origin");
-    if html {
-        set(header::CONTENT_SECURITY_POLICY, &settings.csp);
+    let fixed = HeaderValue::from_static;
+    set(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    set(header::X_FRAME_OPTIONS, fixed("SAMEORIGIN"));
+    set(header::REFERRER_POLICY, fixed("strict-origin-when-cross-origin"));
+    if html && let Ok(csp) = HeaderValue::from_str(&settings.csp) {
+        set(header::CONTENT_SECURITY_POLICY, csp);
     }
     if settings.https {
-        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+        set(
+            header::STRICT_TRANSPORT_SECURITY,
+            fixed("max-age=31536000; includeSubDomains"),
+        );
     }
 }

@@ -1,26 +1,31 @@
-//! The layers, outermost first.
+//! The layers, outermost first: [`answer`], [`admitted`], [`page`].
+//!
+//! They are one future instead of one `tower` layer each: a stack of `from_fn` layers copies everything below it at every
+//! level, for every request. What they do is the same, in the order in which it reads.
 
-use std::{convert::Infallible, time::Duration};
-
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
-    response::Response,
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
+
+use axum::{body::Body, extract::Request, response::Response};
+use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
-use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
 
 use crate::{
-    access_log, body, cache_headers, concurrency,
+    access_log::{self, Meters},
+    body, cache_headers, concurrency,
     cors::CorsOrigins,
     request_id,
     security_headers::{self, SecurityHeaders},
 };
-
-/// A service with its layers.
-pub type BoxedService = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
 /// Settings of the layers.
 #[derive(Clone)]
@@ -35,80 +40,121 @@ pub struct StackSettings {
     pub security: SecurityHeaders,
 }
 
+/// A service with its layers. Cheap to clone.
+#[derive(Clone)]
+pub struct Stack<S> {
+    layers: Arc<Layers>,
+    inner: S,
+}
+
 /// Puts the layers around `inner`.
-pub fn stack<S>(settings: StackSettings, inner: S) -> BoxedService
+pub fn stack<S>(settings: StackSettings, inner: S) -> Stack<S> {
+    let layers = Layers {
+        places: concurrency::Places::new(settings.concurrency),
+        meters: Meters::default(),
+        settings,
+    };
+    Stack {
+        layers: Arc::new(layers),
+        inner,
+    }
+}
+
+impl<S> Service<Request<Body>> for Stack<S>
 where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let places = concurrency::Places::new(settings.concurrency);
-    let layers = ServiceBuilder::new()
-        // Names everything that happens inside.
-        .layer(from_fn(request_id::layer))
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The service inside is asked when its turn comes, after a place was found.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (layers, inner) = (Arc::clone(&self.layers), self.inner.clone());
+        Box::pin(async move { Ok(answer(&layers, inner, request).await) })
+    }
+}
+
+struct Layers {
+    settings: StackSettings,
+    places: concurrency::Places,
+    meters: Meters,
+}
+
+/// Names the request, notes its answer, survives panics, adds the security headers.
+async fn answer<S>(layers: &Layers, inner: S, mut request: Request<Body>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Send,
+    S::Future: Send,
+{
+    // Names everything that happens inside.
+    let (span, id) = request_id::name(&mut request);
+    let answered = async {
         // Sees every answer, also those of the layers below.
-        .layer(from_fn(access_log::layer))
+        let watched = access_log::watch(&request);
         // A panic below becomes a 500 and harms no other request.
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(settings.security, secure))
-        // Sheds before anything is read.
-        .layer(from_fn_with_state(places, cap))
-        .layer(from_fn_with_state(settings.response, deadline))
-        // Cache headers are on preflights too (spec/10 §6), so they go around CORS.
-        .layer(from_fn(cache))
-        .layer(from_fn_with_state(settings.origins, cors));
-    BoxCloneSyncService::new(layers.service(inner))
+        let outcome = AssertUnwindSafe(admitted(layers, inner, request)).catch_unwind().await;
+        let mut response = outcome.unwrap_or_else(panicked);
+        security_headers::add(&layers.settings.security, &mut response);
+        watched.answered(&response, &layers.meters);
+        request_id::tell(id, &mut response);
+        response
+    };
+    answered.instrument(span).await
 }
 
-async fn secure(State(settings): State<SecurityHeaders>, request: Request<Body>, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    security_headers::add(&settings, &mut response);
-    response
+/// Sheds before anything is read, and bounds the time until an answer begins.
+async fn admitted<S>(layers: &Layers, inner: S, request: Request<Body>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let Some(place) = layers.places.take() else {
+        body::discard(request.into_body()).await;
+        return concurrency::shed();
+    };
+    let begins = tokio::time::timeout(layers.settings.response, page(layers, inner, request));
+    concurrency::hold(place, begins.await.unwrap_or_else(|_| late()))
 }
 
-async fn cap(State(places): State<concurrency::Places>, request: Request<Body>, next: Next) -> Response {
-    match places.take() {
-        Some(place) => concurrency::hold(place, next.run(request).await),
+/// Cache headers, on preflights too (spec/10 §6), so they go around CORS.
+async fn page<S>(layers: &Layers, inner: S, request: Request<Body>) -> Response
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let origins = &layers.settings.origins;
+    let asset = request.uri().path().starts_with("/assets");
+    let mut response = match origins.preflight(&request) {
+        Some(answer) => answer,
         None => {
-            body::discard(request.into_body()).await;
-            concurrency::shed()
-        }
-    }
-}
-
-async fn deadline(State(time): State<Duration>, request: Request<Body>, next: Next) -> Response {
-    match tokio::time::timeout(time, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let mut response = Response::new(Body::from(
-                r#"{"error":"Timeout","detail":"the answer did not begin in time"}"#,
-            ));
-            *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let origin = request.headers().get(header::ORIGIN).cloned();
+            let mut response = match inner.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            origins.add(origin.as_ref(), &mut response);
             response
         }
-    }
-}
-
-async fn cache(request: Request<Body>, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
-    cache_headers::set(&path, &mut response);
+    };
+    cache_headers::set(asset, &mut response);
     response
 }
 
-async fn cors(State(origins): State<CorsOrigins>, request: Request<Body>, next: Next) -> Response {
-    if let Some(answer) = origins.preflight(&request) {
-        return answer;
-    }
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = next.run(request).await;
-    origins.add(origin.as_ref(), &mut response);
+fn late() -> Response {
+    let mut response = Response::new(Body::from(
+        r#"{"error":"Timeout","detail":"the answer did not begin in time"}"#,
+    ));
+    *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "tower-http's signature")]
 fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
     let text = payload
         .downcast_ref::<&str>()

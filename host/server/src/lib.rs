@@ -26,5 +26,6 @@ pub fn main() -> ExitCode {
     };
     let code = runtime.block_on(commands::run());
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    logs::flush();
     ExitCode::from(code)
 }

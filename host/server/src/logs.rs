@@ -1,4 +1,9 @@
 //! Logs: text on a terminal, JSON otherwise. The filter can be changed while the host runs.
+//!
+//! Lines are gathered and written by a thread of their own ([`lines`]), so that no request waits for standard error.
+
+mod json;
+mod lines;
 
 use std::io::IsTerminal;
 
@@ -21,16 +26,11 @@ impl Logs {
             Err(error) => (EnvFilter::new("info"), Some(error)),
         };
         let (filter, handle) = reload::Layer::new(filter);
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| lines::Lines);
         let lines = if text {
             lines.boxed()
         } else {
-            lines
-                .json()
-                .flatten_event(true)
-                .with_current_span(true)
-                .with_span_list(false)
-                .boxed()
+            lines.event_format(json::JsonLine).fmt_fields(json::JsonFields).boxed()
         };
         let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
         if let (Ok(()), Some(error)) = (&started, broken) {
@@ -51,4 +51,9 @@ impl Logs {
             Err(error) => tracing::warn!(%error, "the log filter does not parse; the old one stays"),
         }
     }
+}
+
+/// Writes what is gathered. Called before the process ends.
+pub(crate) fn flush() {
+    lines::flush();
 }

@@ -357,6 +357,7 @@ async fn until_told(running: &Running) {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }
+                crate::logs::flush();
                 std::process::exit(1);
             });
         }

@@ -1,53 +1,75 @@
 //! What answers on the main listener: host routes, then plugins, then the fallback.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, future::Future, sync::Arc};
 
-use axum::{body::Body, extract::Request, middleware::from_fn_with_state, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use jackfield_edge::RouteLabel;
 use jackfield_plugins::{HOST, RouteRow};
 use jackfield_sdk::Principal;
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt};
 
 use crate::{admin, operator, operator::Operators, probes, serve::Running};
 
-type Inner = BoxCloneSyncService<Request<Body>, Response, Infallible>;
-
-/// The service inside the layers.
-pub(crate) fn service(running: Arc<Running>, operators: Operators) -> Inner {
-    let host = probes::public_router(Arc::clone(&running)).merge(admin::router(Arc::clone(&running)));
-    let fallback = {
+/// The service inside the layers. Cheap to clone.
+pub(crate) fn service(
+    running: Arc<Running>,
+    operators: Operators,
+) -> impl Service<
+    Request<Body>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send,
+> + Clone
++ Send
++ Sync
++ 'static {
+    let beyond = {
         let running = Arc::clone(&running);
         tower::service_fn(move |request: Request<Body>| {
             let running = Arc::clone(&running);
             async move { Ok::<_, Infallible>(beyond_the_host(&running, request).await) }
         })
     };
-    let routes = host
-        .fallback_service(fallback)
-        .layer(axum::middleware::from_fn(label))
-        .layer(from_fn_with_state(operators, operator::identify));
-    BoxCloneSyncService::new(routes)
+    let host = probes::public_router(Arc::clone(&running)).merge(admin::router(Arc::clone(&running)));
+    let shared = Arc::new((running, operators, host.fallback_service(beyond)));
+    tower::service_fn(move |mut request: Request<Body>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (running, operators, host) = &*shared;
+            operator::identify(operators, &mut request);
+            // The host's router is a look-up and some copies that a plugin's request need not pay for.
+            if !is_own(request.uri().path()) {
+                return Ok(beyond_the_host(running, request).await);
+            }
+            let route = own_label(request.uri().path());
+            let mut response = host.clone().oneshot(request).await?;
+            if response.extensions().get::<RouteLabel>().is_none() {
+                let plugin = HOST.into();
+                response.extensions_mut().insert(RouteLabel { route, plugin });
+            }
+            Ok(response)
+        }
+    })
+}
+
+/// Whether a host route may answer this path.
+fn is_own(path: &str) -> bool {
+    OWN.iter().any(|(_, own, _)| match own.split_once('{') {
+        Some((start, _)) => path.starts_with(start),
+        None => path == *own,
+    })
 }
 
 /// Host routes get their own pattern as label.
-async fn label(request: Request<Body>, next: axum::middleware::Next) -> Response {
-    let path = request.uri().path();
-    let route = if OWN.iter().any(|(_, own, _)| *own == path) && !path.starts_with("/api") {
-        path.to_owned()
-    } else if path.starts_with("/api/admin/v1/") {
-        "/api/admin/v1/*".to_owned()
+fn own_label(path: &str) -> Arc<str> {
+    if path.starts_with("/api/admin/v1/") {
+        "/api/admin/v1/*".into()
+    } else if OWN.iter().any(|(_, own, _)| *own == path) {
+        path.into()
     } else {
-        "other".to_owned()
-    };
-    let mut response = next.run(request).await;
-    if response.extensions().get::<RouteLabel>().is_none() {
-        response.extensions_mut().insert(RouteLabel {
-            route: route.into(),
-            plugin: "host".into(),
-        });
+        "other".into()
     }
-    response
 }
 
 async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response {

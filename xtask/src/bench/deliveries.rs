@@ -24,7 +24,7 @@ const HANDLED: Duration = Duration::from_secs(120);
 
 /// What the peer of B1 inserts into: the same bytes, one table.
 const PEER_TABLE: &str = "CREATE TABLE delivery (id uuid PRIMARY KEY, dedup bytea NOT NULL UNIQUE, event text NOT NULL, \
-    received_ms bigint NOT NULL, headers bytea NOT NULL, body bytea NOT NULL COMPRESSION lz4)";
+    received_ms bigint NOT NULL, headers bytea NOT NULL, body bytea COMPRESSION lz4 NOT NULL)";
 const PEER_SCRIPT: &str = "INSERT INTO delivery VALUES (gen_random_uuid(), uuid_send(gen_random_uuid()), 'push', \
     (extract(epoch from clock_timestamp()) * 1000)::bigint, convert_to(repeat('x', 512), 'UTF8'), convert_to(:body, 'UTF8')) \
     ON CONFLICT (dedup) DO NOTHING;\n";
