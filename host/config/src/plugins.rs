@@ -1,6 +1,10 @@
 //! `plugins.toml`: which plugins run, on which carrier, with which settings and capabilities.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -24,6 +28,10 @@ pub struct PluginEntry {
     pub enabled: Enabled,
     /// How it is carried.
     pub carrier: Carrier,
+    /// Its file, for [`Carrier::Dylib`]; relative to `plugins.toml`.
+    pub path: Option<PathBuf>,
+    /// The content that `path` must have: 64 hexadecimal digits, and the line they stand in.
+    pub sha256: Option<(String, usize)>,
     /// What it may use; its own defaults when not given.
     pub capabilities: Option<Vec<String>>,
     /// `[plugins.ID.config]` with the line of each member.
@@ -52,9 +60,11 @@ pub enum Carrier {
     /// Compiled in.
     #[default]
     Builtin,
+    /// A shared library.
+    Dylib,
 }
 
-const KEYS: [&str; 4] = ["enabled", "carrier", "capabilities", "config"];
+const KEYS: [&str; 6] = ["enabled", "carrier", "path", "sha256", "capabilities", "config"];
 
 impl PluginsFile {
     /// Reads `path`. `known` are the ids this program has.
@@ -104,11 +114,12 @@ impl PluginsFile {
             };
             for (id, item) in plugins.iter() {
                 let span = plugins.key(id).and_then(toml_edit::Key::span).or_else(|| item.span());
-                if !known.contains(&id) {
-                    reader.unknown(span.clone(), &format!("plugins.{id}"), id, known);
+                let entry = reader.entry(id, item, span.clone());
+                if entry.carrier == Carrier::Builtin && !known.contains(&id) {
+                    reader.unknown(span, &format!("plugins.{id}"), id, known);
                     continue;
                 }
-                entries.insert(id.to_owned(), reader.entry(id, item, span));
+                entries.insert(id.to_owned(), entry);
             }
         }
         if reader.problems.is_empty() {
@@ -178,11 +189,20 @@ impl Reader<'_> {
                 },
                 "carrier" => match item.as_str() {
                     Some("builtin") => {}
+                    Some("dylib") => entry.carrier = Carrier::Dylib,
                     Some(other) => {
                         let what = format!("carrier \"{other}\" is not supported by this build");
-                        self.report(span, &path, &what, "write \"builtin\" or leave it out");
+                        self.report(span, &path, &what, "write \"builtin\" or \"dylib\", or leave it out");
                     }
-                    None => self.report(span, &path, "is not a text", "write \"builtin\" or leave it out"),
+                    None => self.report(span, &path, "is not a text", "write \"builtin\" or \"dylib\""),
+                },
+                "path" => match item.as_str() {
+                    Some(file) => entry.path = Some(self.beside(file)),
+                    None => self.report(span, &path, "is not a text", "write the shared library's file name"),
+                },
+                "sha256" => match item.as_str() {
+                    Some(sum) => entry.sha256 = Some((sum.to_owned(), self.line(span).unwrap_or(entry.line))),
+                    None => self.report(span, &path, "is not a text", "write 64 hexadecimal digits"),
                 },
                 "capabilities" => match texts(item) {
                     Some(list) => entry.capabilities = Some(list),
@@ -206,7 +226,28 @@ impl Reader<'_> {
                 _ => self.unknown(table.key(key).and_then(toml_edit::Key::span), &path, key, &KEYS),
             }
         }
+        let key = format!("plugins.{id}");
+        match (entry.carrier, &entry.path) {
+            (Carrier::Dylib, None) => self.report(
+                span,
+                &key,
+                "has no `path`",
+                "name the plugin's file: path = \"FILE.so\"",
+            ),
+            (Carrier::Builtin, Some(_)) => self.report(
+                span,
+                &key,
+                "has a `path`, but is compiled in",
+                "write carrier = \"dylib\", or remove `path`",
+            ),
+            _ => {}
+        }
         entry
+    }
+
+    /// Paths are relative to the file that names them.
+    fn beside(&self, path: &str) -> PathBuf {
+        Path::new(self.file).parent().unwrap_or(Path::new("")).join(path)
     }
 }
 
@@ -312,6 +353,16 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_library_is_named_beside_the_file() {
+        let text = "[plugins.other]\ncarrier = \"dylib\"\npath = \"lib/x.so\"\nsha256 = \"ab\"\n";
+        let file = PluginsFile::parse("etc/plugins.toml", text, &KNOWN).unwrap();
+        let entry = &file.entries["other"];
+        assert_eq!(entry.carrier, Carrier::Dylib);
+        assert_eq!(entry.path.as_deref(), Some(Path::new("etc/lib/x.so")));
+        assert_eq!(entry.sha256, Some(("ab".to_owned(), 4)));
+    }
+
+    #[test]
     fn names_file_line_key_and_suggestion() {
         assert_eq!(
             problems("\n[plugins.gihub]\n"),
@@ -323,9 +374,11 @@ mod tests {
         );
         assert_eq!(problems("[plugins.github]\nenabled = 3\n")[0].0, Some(2));
         assert_eq!(
-            problems("[plugins.github]\ncarrier = \"dylib\"\n")[0].1,
+            problems("[plugins.github]\ncarrier = \"process\"\n")[0].1,
             "plugins.github.carrier"
         );
+        assert_eq!(problems("[plugins.other]\ncarrier = \"dylib\"\n")[0].0, Some(1));
+        assert_eq!(problems("[plugins.github]\npath = \"x.so\"\n")[0].1, "plugins.github");
         assert_eq!(problems("[plugin]\n")[0].2.as_deref(), Some("plugins"));
         assert_eq!(problems("[plugins.github\n")[0].1, "(syntax)");
     }

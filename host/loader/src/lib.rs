@@ -5,10 +5,13 @@
 //! - [`ColdCache`] and [`Cache`] keep the copies that are loaded, by content, so that nothing that happens to the
 //!   original file reaches a loaded plugin.
 //!
+//! - [`Images`] loads the copies and keeps them for ever.
+//!
 //! Everything here blocks on files: call it where blocking is allowed.
 
 pub mod admission;
 pub mod cache;
+mod image;
 mod sha256;
 
 pub use crate::{
@@ -17,5 +20,6 @@ pub use crate::{
         Refusal, Report, Requirements, admit, inspect, verify,
     },
     cache::{Cache, CacheError, ColdCache, Origin, Stored},
+    image::{Images, MAX_IMAGES},
     sha256::{NotSha256, Sha256},
 };

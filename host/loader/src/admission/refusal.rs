@@ -96,6 +96,14 @@ codes! {
         "write one of `http:{field}`, `routes:/prefix/*`, `database`, `kv`, `pubsub`, `jobs`, `vault`, `identity:users`, `identity:tokens`, `conversations`, `mail`, `audit`; if it is one of a newer host, update the host";
     "JF-P025" NotStored: "The copy that is loaded could not be written.",
         "make the data directory writable for the user that the host runs as, and leave room on its disk";
+    "JF-P026" NotLoaded: "The file was admitted and the system's loader refused it.",
+        "build it again on a clean checkout; if it needs a symbol that nobody brings, link what defines it statically";
+    "JF-P027" BrokenDeclarations: "The plugin's declarations (routes, webhooks, jobs) panic, or cannot be read.",
+        "run the plugin's own tests: `assert_plugin_contract` makes the same call";
+    "JF-P028" TooManyImages: "The process already keeps as many images of this plugin as it may; a replaced image stays in memory until the host restarts.",
+        "restart the host, or put a file back that it has loaded before";
+    "JF-P029" OutsidePrefix: "The plugin declares a path outside `/{id}/`.",
+        "move the route below `/{id}/`, or grant the path: `capabilities = [\"routes:/prefix/*\"]` under `[plugins.ID]` in plugins.toml";
 }
 
 impl Code {
@@ -263,6 +271,26 @@ pub enum Reason {
         #[source]
         error: std::io::Error,
     },
+    /// See [`Code::NotLoaded`].
+    #[error("it cannot be loaded: {0}")]
+    NotLoaded(String),
+    /// See [`Code::BrokenDeclarations`].
+    #[error("{0}")]
+    BrokenDeclarations(String),
+    /// See [`Code::TooManyImages`].
+    #[error("this process keeps {kept} images of it")]
+    TooManyImages {
+        /// Images kept.
+        kept: usize,
+    },
+    /// See [`Code::OutsidePrefix`].
+    #[error("it declares `{path}`, which is neither below `/{id}/` nor granted")]
+    OutsidePrefix {
+        /// Its id.
+        id: String,
+        /// The path.
+        path: String,
+    },
 }
 
 impl Reason {
@@ -294,6 +322,10 @@ impl Reason {
             Self::DuplicateId { .. } => Code::DuplicateId,
             Self::UnknownCapability(_) => Code::UnknownCapability,
             Self::NotStored { .. } => Code::NotStored,
+            Self::NotLoaded(_) => Code::NotLoaded,
+            Self::BrokenDeclarations(_) => Code::BrokenDeclarations,
+            Self::TooManyImages { .. } => Code::TooManyImages,
+            Self::OutsidePrefix { .. } => Code::OutsidePrefix,
         }
     }
 }
