@@ -162,7 +162,7 @@ impl Plugins {
         let _one = self.0.changing.lock().await;
         let mut replaced = Vec::new();
         let before = self.snapshot();
-        for one in wanted {
+        for one in self.gone(&wanted).into_iter().chain(wanted) {
             self.bring(one, false, &mut replaced).await;
         }
         self.load_flags().await?;
@@ -309,6 +309,19 @@ impl Plugins {
         slot.code = wanted.code.clone().or(slot.code.take());
         slot.wanted = wanted;
         change(slot);
+    }
+
+    /// Plugins that configuration no longer names.
+    fn gone(&self, wanted: &[Wanted]) -> Vec<Wanted> {
+        let slots = self.slots();
+        slots
+            .values()
+            .filter(|slot| wanted.iter().all(|one| one.id != slot.wanted.id))
+            .map(|slot| Wanted {
+                enablement: Enablement::Disabled("plugins.toml no longer names it".to_owned()),
+                ..slot.wanted.clone()
+            })
+            .collect()
     }
 
     /// Builds and swaps the table, hands the engine its runners.

@@ -111,7 +111,7 @@ fn print_problems(problems: &[Problem], as_json: bool) -> u8 {
 }
 
 fn check(loaded: &Loaded, as_json: bool) -> u8 {
-    let plan = match plan::plan(&loaded.settings) {
+    let plan = match plan::plan(&loaded.settings, None) {
         Ok(plan) => plan,
         Err(problems) => return print_problems(&problems, as_json),
     };
@@ -149,7 +149,7 @@ fn check(loaded: &Loaded, as_json: bool) -> u8 {
 
 fn show_config(loaded: &Loaded, sources: bool, as_json: bool) -> u8 {
     let mut rows = loaded.rows();
-    match plan::plan(&loaded.settings) {
+    match plan::plan(&loaded.settings, None) {
         Ok(plan) => {
             for (id, resolved) in &plan.resolved {
                 let values = resolved.redacted();
@@ -218,7 +218,7 @@ async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: bool) -> Res
 
 /// Without a running host: what configuration says.
 fn planned_rows(loaded: &Loaded) -> Value {
-    let Ok(plan) = plan::plan(&loaded.settings) else {
+    let Ok(plan) = plan::plan(&loaded.settings, None) else {
         return json!([]);
     };
     let row = |wanted: &jackfield_plugins::Wanted| {

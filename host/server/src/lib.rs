@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod commands;
 mod control;
+mod dylibs;
 mod logs;
 mod operator;
 mod plan;

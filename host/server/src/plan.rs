@@ -6,8 +6,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use jackfield_config::{Decision, Environment, Loaded, PluginsFile, Problem, Resolved, Settings, decide, resolve};
+use jackfield_config::{
+    Carrier, Decision, Enabled, Environment, Loaded, PluginEntry, PluginsFile, Problem, Resolved, Settings, decide,
+    resolve,
+};
+use jackfield_loader::{Refusal, Sha256};
 use jackfield_plugins::{BuiltinCode, Code, Enablement, Wanted};
+
+use crate::dylibs::{self, Dylibs};
 
 /// Every plugin with its settings.
 pub(crate) struct Plan {
@@ -88,49 +94,159 @@ fn codes() -> Result<&'static [Arc<dyn Code>], Problem> {
     CODES.get_or_init(make).as_deref().map_err(Clone::clone)
 }
 
-/// Reads `plugins.toml` and the environment, and decides for each plugin.
-pub(crate) fn plan(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+/// `plugins.toml`, read.
+pub(crate) fn plugins(settings: &Settings) -> Result<PluginsFile, Vec<Problem>> {
     let codes = codes().map_err(|problem| vec![problem])?;
     let ids: Vec<&str> = codes.iter().map(|code| code.manifest().id).collect();
-    let file = match plugins_file(settings) {
-        Some(path) => PluginsFile::read(&path, &ids)?,
-        None => PluginsFile::default(),
+    match plugins_file(settings) {
+        Some(path) => PluginsFile::read(&path, &ids),
+        None => Ok(PluginsFile::default()),
+    }
+}
+
+/// Reads `plugins.toml` and the environment, and decides for each plugin. With `dylibs` the files of those that run are
+/// loaded; without, they are only looked at.
+pub(crate) fn plan(settings: &Settings, dylibs: Option<&Dylibs>) -> Result<Plan, Vec<Problem>> {
+    let file = plugins(settings)?;
+    let codes = codes().map_err(|problem| vec![problem])?;
+    let mut planning = Planning {
+        file: &file,
+        environment: Environment::of_process(),
+        plan: Plan {
+            wanted: Vec::new(),
+            resolved: BTreeMap::new(),
+            problems: Vec::new(),
+        },
     };
-    let environment = Environment::of_process();
-    let mut plan = Plan {
-        wanted: Vec::new(),
-        resolved: BTreeMap::new(),
-        problems: Vec::new(),
+    let carried_in_a_file = |id: &str| {
+        file.entries
+            .get(id)
+            .is_some_and(|entry| entry.carrier == Carrier::Dylib)
     };
-    for code in codes {
+    for code in codes.iter().filter(|code| !carried_in_a_file(code.manifest().id)) {
+        planning.builtin(code);
+    }
+    for (id, entry) in file.entries.iter().filter(|(_, entry)| entry.carrier == Carrier::Dylib) {
+        planning.dylib(id, entry, dylibs);
+    }
+    planning.plan.wanted.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(planning.plan)
+}
+
+/// A plan being made.
+struct Planning<'f> {
+    file: &'f PluginsFile,
+    environment: Environment,
+    plan: Plan,
+}
+
+impl Planning<'_> {
+    fn builtin(&mut self, code: &Arc<dyn Code>) {
         let manifest = code.manifest();
-        let (id, entry) = (manifest.id, file.entries.get(manifest.id));
-        let resolved = resolve(id, &file.file, manifest.config_schema, entry, &environment);
-        let enablement = match decide(entry, &resolved) {
-            Decision::Enabled(reason) => validated(code.as_ref(), &resolved, reason, &mut plan.problems),
+        let (id, entry) = (manifest.id, self.file.entries.get(manifest.id));
+        let resolved = resolve(id, &self.file.file, manifest.config_schema, entry, &self.environment);
+        let mut enablement = self.decided(decide(entry, &resolved));
+        if let Enablement::Enabled(reason) = enablement {
+            enablement = validated(code.as_ref(), &resolved, reason, &mut self.plan.problems);
+        }
+        let own = || manifest.capabilities.iter().map(|one| (*one).to_owned()).collect();
+        let capabilities = entry.and_then(|entry| entry.capabilities.clone()).unwrap_or_else(own);
+        self.want(id, Some(Arc::clone(code)), enablement, resolved, capabilities);
+    }
+
+    fn dylib(&mut self, id: &str, entry: &PluginEntry, dylibs: Option<&Dylibs>) {
+        let capabilities = entry.capabilities.clone().unwrap_or_default();
+        if entry.enabled == Enabled::Off {
+            let off = Enablement::Disabled("disabled in plugins.toml".to_owned());
+            return self.want(id, None, off, Resolved::default(), capabilities);
+        }
+        if let Some((sum, line)) = entry.sha256.as_ref().filter(|(sum, _)| sum.parse::<Sha256>().is_err()) {
+            self.plan.problems.push(Problem {
+                file: self.file.file.clone(),
+                line: Some(*line),
+                key: format!("plugins.{id}.sha256"),
+                what: format!("`{sum}` is no SHA-256 sum"),
+                fix: "write its 64 hexadecimal digits, as `sha256sum` prints them".to_owned(),
+                suggestion: None,
+            });
+        }
+        let admitted = match dylibs::admitted(id, entry) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(id, entry, &refusal, Resolved::default(), capabilities, dylibs),
+        };
+        let schema = dylibs::schema(admitted.candidate().manifest());
+        let resolved = resolve(id, &self.file.file, &schema, Some(entry), &self.environment);
+        let enablement = self.decided(decide(Some(entry), &resolved));
+        let (Enablement::Enabled(reason), Some(loading)) = (&enablement, dylibs) else {
+            return self.want(id, None, enablement, resolved, capabilities);
+        };
+        match loading.load(admitted, &capabilities) {
+            Ok(code) => {
+                let enablement = validated(code.as_ref(), &resolved, reason.clone(), &mut self.plan.problems);
+                self.want(id, Some(code), enablement, resolved, capabilities);
+            }
+            Err(refusal) => self.refuse(id, entry, &refusal, resolved, capabilities, dylibs),
+        }
+    }
+
+    /// A file that is not loaded harms nobody else: to a host that starts it is a state, to `check` a problem.
+    fn refuse(
+        &mut self,
+        id: &str,
+        entry: &PluginEntry,
+        refusal: &Refusal,
+        resolved: Resolved,
+        capabilities: Vec<String>,
+        dylibs: Option<&Dylibs>,
+    ) {
+        if dylibs.is_none() {
+            self.plan.problems.push(Problem {
+                file: self.file.file.clone(),
+                line: Some(entry.line),
+                key: format!("plugins.{id}"),
+                what: format!("{}: {}: {}", refusal.code(), refusal.file.display(), refusal.reason),
+                fix: refusal.code().fix().to_owned(),
+                suggestion: None,
+            });
+        }
+        let why = format!("{}: {}; {}", refusal.code(), refusal.reason, refusal.code().fix());
+        self.want(id, None, Enablement::Refused(why), resolved, capabilities);
+    }
+
+    fn decided(&mut self, decision: Decision) -> Enablement {
+        match decision {
+            Decision::Enabled(reason) => Enablement::Enabled(reason),
             Decision::Disabled(reason) => Enablement::Disabled(reason),
             Decision::Invalid(problems) => {
                 let first = problems
                     .first()
                     .map(|problem| format!("{}: {}", problem.key, problem.what));
-                plan.problems.extend(problems);
+                self.plan.problems.extend(problems);
                 Enablement::Refused(first.unwrap_or_default())
             }
-        };
-        let own = || manifest.capabilities.iter().map(|one| (*one).to_owned()).collect();
+        }
+    }
+
+    fn want(
+        &mut self,
+        id: &str,
+        code: Option<Arc<dyn Code>>,
+        enablement: Enablement,
+        resolved: Resolved,
+        capabilities: Vec<String>,
+    ) {
         let mut wanted = Wanted {
             id: id.to_owned(),
-            code: Some(Arc::clone(code)),
+            code,
             enablement,
             config: resolved.value.clone(),
-            capabilities: entry.and_then(|entry| entry.capabilities.clone()).unwrap_or_else(own),
+            capabilities,
             egress: resolved.egress.clone(),
         };
         wanted.egress = wanted.granted();
-        plan.wanted.push(wanted);
-        plan.resolved.insert(id.to_owned(), resolved);
+        self.plan.wanted.push(wanted);
+        self.plan.resolved.insert(id.to_owned(), resolved);
     }
-    Ok(plan)
 }
 
 /// The plugin's own check, which is pure.

@@ -25,13 +25,14 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 
-use crate::{logs::Logs, operator::Operators, plan, probes, watch, web};
+use crate::{dylibs::Dylibs, logs::Logs, operator::Operators, plan, probes, watch, web};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
     loaded: ArcSwap<Loaded>,
     flags: Flags,
     live: Live,
+    dylibs: Dylibs,
     pub(crate) plugins: Plugins,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) started: AtomicBool,
@@ -85,6 +86,8 @@ pub(crate) enum StartError {
     Egress(#[from] jackfield_egress::EgressError),
     #[error("cannot read `{}`: {source}; see egress.extra_ca_file", path.display())]
     Ca { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    PluginCache(#[from] jackfield_loader::CacheError),
     #[error("cannot collect metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -136,7 +139,10 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
         tenant_jobs: settings.inbox.tenant_jobs,
     };
     let plugins = Plugins::new(inbox.clone(), backends, concurrency, watching, web::own_routes());
-    let planned = plan::plan(&settings).map_err(ApplyError::Config)?;
+    let named = plan::plugins(&settings).map_err(ApplyError::Config)?;
+    let files = named.entries.values().filter_map(|entry| entry.path.as_deref());
+    let dylibs = Dylibs::open(&settings.data_dir, files)?;
+    let planned = plan::plan(&settings, Some(&dylibs)).map_err(ApplyError::Config)?;
     if !planned.problems.is_empty() {
         return Err(ApplyError::Config(planned.problems).into());
     }
@@ -145,6 +151,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let running = Arc::new(Running {
         loaded: ArcSwap::from_pointee(loaded),
         flags,
+        dylibs,
         live: Live {
             logs,
             origins: origins.clone(),
@@ -410,7 +417,9 @@ impl Running {
 
     /// Reads `plugins.toml` again and brings the plugins to it.
     async fn replan(&self) -> Result<(), ApplyError> {
-        let planned = plan::plan(&self.loaded().settings).map_err(ApplyError::Config)?;
+        // Files are read, and those that changed are loaded, which blocks.
+        let plan = || plan::plan(&self.loaded().settings, Some(&self.dylibs));
+        let planned = tokio::task::block_in_place(plan).map_err(ApplyError::Config)?;
         let problems = planned.problems;
         self.plugins.apply(planned.wanted).await?;
         if problems.is_empty() {
