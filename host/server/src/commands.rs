@@ -401,7 +401,7 @@ async fn migrate(loaded: &Loaded, command: MigrateCommand, as_json: bool) -> Res
     };
     let database = Database::connect(&loaded.settings.database(), &options)?;
     let databases = PluginDatabases::new(database.clone(), loaded.settings.data_dir.clone(), true);
-    let plan = plan::plan(&loaded.settings).map_err(|problems| {
+    let plan = plan::plan(&loaded.settings, None).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         all.join("\n")
     })?;
