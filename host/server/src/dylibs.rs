@@ -77,11 +77,7 @@ fn may_declare(id: &str, capabilities: &[String], path: &str) -> bool {
     let below = |prefix: &str| path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
     let granted = |capability: &String| {
         let pattern = capability.strip_prefix("routes:")?;
-        Some(
-            pattern
-                .strip_suffix("/*")
-                .map_or(path == pattern, below),
-        )
+        Some(pattern.strip_suffix("/*").map_or(path == pattern, below))
     };
     below(&format!("/{id}")) || capabilities.iter().filter_map(granted).any(|open| open)
 }
