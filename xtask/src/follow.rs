@@ -27,7 +27,7 @@ impl Limits {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         Self {
             build: minutes(30),
-            suite: minutes(if long { 180 } else { 12 }),
+            suite: minutes(if long { 180 } else { 20 }),
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use jackfield_inbox::model::State;
+use jackfield_scaffold::PluginName;
 use uuid::Uuid;
+
+use crate::since::Since;
 
 /// Plugin host for SaaS platforms.
 #[derive(Debug, Parser)]
@@ -47,19 +51,24 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Plugins of the running host
+    /// List, switch, reload and pause plugins
     Plugins {
         #[command(subcommand)]
         command: PluginsCommand,
     },
-    /// Stored deliveries
+    /// Write a plugin
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// List, show, cancel, replay and send deliveries
     Deliveries {
         #[command(subcommand)]
         command: DeliveriesCommand,
     },
-    /// Everything that is mounted
+    /// Everything that the running host has mounted (JSON unless a person looks)
     Routes,
-    /// The merged OpenAPI document
+    /// The merged OpenAPI document of the running host
     Openapi,
     /// Database migrations
     Migrate {
@@ -117,6 +126,18 @@ pub(crate) enum PluginsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Make a crate in ./NAME: route, webhook, setting, health check, tests, and a host to run it in
+    New {
+        /// Lower-case words joined by `-`: plugin id, crate and directory
+        name: PluginName,
+        /// Use this checkout of Jackfield instead of the sources that this program carries
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
     /// List them, newest first
     List {
@@ -125,15 +146,15 @@ pub(crate) enum DeliveriesCommand {
         plugin: Option<String>,
         /// pending, running, waiting, blocked, held, done, dead or cancelled
         #[arg(long)]
-        state: Option<jackfield_inbox::model::State>,
-        /// Stored at or after (RFC 3339)
+        state: Option<State>,
+        /// Stored at or after: a time (RFC 3339), or how long ago (90s, 15m, 2h, 7d)
         #[arg(long)]
-        since: Option<String>,
+        since: Option<Since>,
         /// At most so many
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Show one with headers, body, attempts and steps
+    /// Show one with headers, body, attempts and steps (JSON unless a person looks)
     Show {
         /// Delivery id
         id: Uuid,
@@ -144,6 +165,7 @@ pub(crate) enum DeliveriesCommand {
         id: Uuid,
     },
     /// Run ended ones again
+    #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "plugin", "state", "since"])))]
     Replay {
         /// Delivery ids
         ids: Vec<Uuid>,
@@ -152,10 +174,10 @@ pub(crate) enum DeliveriesCommand {
         plugin: Option<String>,
         /// State, as dead
         #[arg(long)]
-        state: Option<jackfield_inbox::model::State>,
-        /// Stored at or after (RFC 3339)
+        state: Option<State>,
+        /// Stored at or after: a time (RFC 3339), or how long ago (90s, 15m, 2h, 7d)
         #[arg(long)]
-        since: Option<String>,
+        since: Option<Since>,
         /// Only say how many
         #[arg(long)]
         dry_run: bool,
@@ -166,6 +188,45 @@ pub(crate) enum DeliveriesCommand {
         #[arg(long, conflicts_with = "from_start")]
         again: bool,
     },
+    /// Sign a payload with the configured secret and post it to the running host
+    Send(SendOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendOptions {
+    /// A file, `-` for standard input, or one of the recorded ones that --list shows
+    #[arg(required_unless_present = "list")]
+    pub(crate) fixture: Option<String>,
+    /// Show the recorded payloads
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Plugin id; not needed when only one plugin takes webhooks
+    #[arg(long)]
+    pub(crate) plugin: Option<String>,
+    /// Webhook name or path; not needed when the plugin has one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) webhook: Option<String>,
+    /// Kind of event, put where the webhook looks for it
+    #[arg(long)]
+    pub(crate) event: Option<String>,
+    /// Delivery id, put where the webhook looks for it [default: a new one]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// One more header; may be given several times
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// Address of the host [default: where the running host listens]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<url::Url>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("write it as NAME=VALUE, such as X-GitHub-Event={text}"))?;
+    http::HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"))?;
+    http::HeaderValue::try_from(value).map_err(|_| "the value holds what a header cannot carry".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -176,4 +237,37 @@ pub(crate) enum MigrateCommand {
     Up,
     /// What `up` would apply
     Plan,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command's help, one after the other.
+    fn helps(command: &mut clap::Command, path: &str, out: &mut String) {
+        out.push_str(&format!("## {path}\n\n{}\n", command.render_long_help()));
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            let path = format!("{path} {}", sub.get_name());
+            helps(sub, &path, out);
+        }
+    }
+
+    #[test]
+    fn help_is_what_it_was() {
+        let mut command = Cli::command().version("VERSION").term_width(100);
+        Cli::command().debug_assert();
+        command.build();
+        let mut text = String::new();
+        helps(&mut command, "jackfield", &mut text);
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_header_is_name_and_value() {
+        assert_eq!(header("X-A=b=c"), Ok(("X-A".to_owned(), "b=c".to_owned())));
+        assert!(header("X-A").is_err_and(|error| error.contains("NAME=VALUE")));
+        assert!(header("X A=b").is_err() && header("X-A=\n").is_err());
+    }
 }

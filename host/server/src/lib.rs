@@ -5,12 +5,14 @@ mod cli;
 mod commands;
 mod control;
 mod dylibs;
+mod fixtures;
 mod logs;
 mod operator;
 mod plan;
 mod probes;
 mod serve;
 mod show;
+mod since;
 mod watch;
 mod web;
 

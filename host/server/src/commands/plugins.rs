@@ -1,0 +1,68 @@
+//! `plugins`.
+
+use http::Method;
+use jackfield_config::Loaded;
+use jackfield_plugins::{Enablement, Wanted};
+use serde_json::{Value, json};
+
+use super::{Failure, output};
+use crate::{cli::PluginsCommand, control, plan};
+
+const COLUMNS: [&str; 8] = [
+    "id", "version", "enabled", "carrier", "state", "routes", "webhooks", "reason",
+];
+
+pub(super) async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: bool) -> Result<(), Failure> {
+    let data_dir = &loaded.settings.data_dir;
+    let (id, action) = match command {
+        PluginsCommand::List => {
+            let rows = match control::call(data_dir, Method::GET, "/api/admin/v1/plugins", None).await {
+                Ok(rows) => rows,
+                Err(control::ControlError::NotRunning(_)) => planned(loaded)?,
+                Err(error) => return Err(error.into()),
+            };
+            output::rows(&rows, &COLUMNS, "this program has no plugins", as_json);
+            return Ok(());
+        }
+        PluginsCommand::Enable { id } => (id, "enable"),
+        PluginsCommand::Disable { id } => (id, "disable"),
+        PluginsCommand::Reload { id } => (id, "reload"),
+        PluginsCommand::Pause { id } => (id, "pause"),
+        PluginsCommand::Resume { id } => (id, "resume"),
+    };
+    let path = format!("/api/admin/v1/plugins/{id}/{action}");
+    let row = control::call(data_dir, Method::POST, &path, None).await?;
+    if as_json {
+        output::json(&row);
+    } else {
+        let text = |member: &str| row[member].as_str().unwrap_or_default().to_owned();
+        output::line(format_args!("{id}: {} ({})", text("state"), text("reason")));
+    }
+    Ok(())
+}
+
+/// Without a running host: what configuration says.
+fn planned(loaded: &Loaded) -> Result<Value, Failure> {
+    let plan = plan::plan(&loaded.settings, None).map_err(|problems| {
+        format!(
+            "configuration has {} problem(s); `jackfield check` lists them",
+            problems.len()
+        )
+    })?;
+    let row = |wanted: &Wanted| {
+        let code = wanted.code.as_ref();
+        let descriptor = code.map(|code| code.descriptor().clone()).unwrap_or_default();
+        let (state, reason) = match &wanted.enablement {
+            Enablement::Enabled(_) => ("disabled", "no host is running".to_owned()),
+            Enablement::Disabled(reason) => ("disabled", reason.clone()),
+            Enablement::Refused(reason) => ("refused", reason.clone()),
+        };
+        json!({
+            "id": wanted.id, "version": code.map(|code| code.manifest().version),
+            "enabled": matches!(wanted.enablement, Enablement::Enabled(_)), "carrier": code.map(|code| code.carrier()), "state": state,
+            "reason": reason, "generation": 0, "routes": descriptor.routes.len(), "webhooks": descriptor.webhooks.len(),
+            "health": null,
+        })
+    };
+    Ok(plan.wanted.iter().map(row).collect())
+}
