@@ -238,6 +238,30 @@ pub const fn required<const N: usize>(fields: &[(&str, bool)]) -> [u8; N] {
     out
 }
 
+/// Whether a default's JSON type (`string`, `integer`, …) is the field's; asked while the crate is built.
+#[doc(hidden)]
+pub const fn default_fits(schema: &str, kind: &str) -> bool {
+    const HEAD: &[u8] = b"\"type\":\"";
+    let (schema, kind) = (schema.as_bytes(), kind.as_bytes());
+    // A schema that does not begin with its type says more than one; what fits it is seen when it is read.
+    if !begins(schema, HEAD, 0) {
+        return true;
+    }
+    let whole_for_any_number = begins(kind, b"integer", 0) && begins(schema, b"number", HEAD.len());
+    whole_for_any_number || begins(schema, kind, HEAD.len())
+}
+
+const fn begins(text: &[u8], with: &[u8], at: usize) -> bool {
+    let mut next = 0;
+    while next < with.len() {
+        if at + next >= text.len() || text[at + next] != with[next] {
+            return false;
+        }
+        next += 1;
+    }
+    true
+}
+
 /// The members of a configuration; one that is not a field is an error.
 #[doc(hidden)]
 pub fn members(

@@ -1,10 +1,10 @@
 //! `#[derive(Config)]`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::{
     Attribute, Data, DataEnum, DeriveInput, Error, Expr, ExprArray, ExprLit, ExprUnary, Field, Fields, Ident, Lit,
-    LitStr, Meta, Result, Token, UnOp, punctuated::Punctuated, spanned::Spanned,
+    LitStr, Meta, Result, Token, UnOp, ext::IdentExt, punctuated::Punctuated, spanned::Spanned,
 };
 
 /// What `#[config(…)]` and the doc comment say about a field.
@@ -18,12 +18,21 @@ struct Facts {
     secret: bool,
 }
 
-/// A default as Rust and as JSON.
+/// A default as JSON, with where it stands.
 struct Literal {
     json: String,
+    /// JSON Schema's name of its type.
+    kind: &'static str,
+    span: Span,
 }
 
 pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
+    if !item.generics.params.is_empty() {
+        return Err(Error::new(
+            item.generics.span(),
+            "a configuration has no parameters, because its schema is one text; write out the types of its fields",
+        ));
+    }
     match &item.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => expand_struct(&item, fields.named.iter()),
@@ -35,7 +44,7 @@ pub(crate) fn expand(item: DeriveInput) -> Result<TokenStream> {
         Data::Enum(data) => expand_enum(&item, data),
         Data::Union(_) => Err(Error::new(
             item.ident.span(),
-            "a configuration is a struct with named fields",
+            "a configuration has named fields; write `struct Settings { name: String }`",
         )),
     }
 }
@@ -44,10 +53,11 @@ fn expand_struct<'f>(item: &DeriveInput, fields: impl Iterator<Item = &'f Field>
     let this = &item.ident;
     let (mut properties, mut required, mut names, mut reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut idents: Vec<&Ident> = Vec::new();
+    let mut fits = Vec::new();
     for field in fields {
         let Some(name) = &field.ident else { continue };
         let facts = facts(field, name)?;
-        let (text, ty) = (name.to_string(), &field.ty);
+        let (text, ty) = (name.unraw().to_string(), &field.ty);
         let comma = if properties.is_empty() { "" } else { "," };
         let head = format!("{comma}{}:{{", quoted(&text));
         let tail = format!("{}}}", tail(&facts));
@@ -60,7 +70,14 @@ fn expand_struct<'f>(item: &DeriveInput, fields: impl Iterator<Item = &'f Field>
         }
         let default = match &facts.default {
             Some(default) => {
-                let json = &default.json;
+                let (json, kind) = (&default.json, default.kind);
+                fits.push(quote_spanned! {default.span=>
+                    const _: () = assert!(
+                        ::jackfield_sdk::config::default_fits(
+                            <#ty as ::jackfield_sdk::config::ConfigField>::SCHEMA, #kind),
+                        "this default has another type than its field; write a text for a text, a number for a number"
+                    );
+                });
                 quote!(Some(#json))
             }
             None => quote!(None),
@@ -74,6 +91,8 @@ fn expand_struct<'f>(item: &DeriveInput, fields: impl Iterator<Item = &'f Field>
     let title = quoted(&this.to_string());
     let open = format!(r#"{{"type":"object","title":{title},"additionalProperties":false,"properties":{{"#);
     Ok(quote! {
+        #(#fits)*
+
         impl ::jackfield_sdk::config::Config for #this {
             const SCHEMA: &'static str = {
                 const REQUIRED: &[(&str, bool)] = &[#(#required),*];
@@ -105,6 +124,12 @@ fn expand_struct<'f>(item: &DeriveInput, fields: impl Iterator<Item = &'f Field>
 /// A fieldless enum is a text out of its names in kebab case.
 fn expand_enum(item: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let this = &item.ident;
+    if data.variants.is_empty() {
+        return Err(Error::new(
+            this.span(),
+            "a setting needs something to choose from; write `enum Mode { Fast, Safe }`",
+        ));
+    }
     let mut names = Vec::new();
     let mut variants: Vec<&Ident> = Vec::new();
     for variant in &data.variants {
@@ -114,7 +139,7 @@ fn expand_enum(item: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
                 "a setting's choices carry no fields; write `enum Mode { Fast, Safe }`",
             ));
         }
-        names.push(kebab(&variant.ident.to_string()));
+        names.push(kebab(&variant.ident.unraw().to_string()));
         variants.push(&variant.ident);
     }
     let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
@@ -167,8 +192,11 @@ fn apply(facts: &mut Facts, meta: &Meta) -> Result<()> {
         ("enables", Meta::Path(_)) => facts.enables = true,
         ("secret", Meta::Path(_)) => facts.secret = true,
         ("default", Meta::NameValue(pair)) => {
+            let (json, kind) = literal(&pair.value)?;
             facts.default = Some(Literal {
-                json: literal(&pair.value)?,
+                json,
+                kind,
+                span: pair.value.span(),
             });
         }
         ("env", Meta::NameValue(pair)) => facts.env.extend(names(&pair.value)?),
@@ -182,22 +210,34 @@ fn apply(facts: &mut Facts, meta: &Meta) -> Result<()> {
     Ok(())
 }
 
-/// A literal as JSON text.
-fn literal(expr: &Expr) -> Result<String> {
+/// A literal as JSON text, and JSON Schema's name of its type.
+fn literal(expr: &Expr) -> Result<(String, &'static str)> {
     match expr {
         Expr::Lit(ExprLit { lit, .. }) => match lit {
-            Lit::Str(text) => Ok(quoted(&text.value())),
-            Lit::Int(number) => Ok(number.base10_digits().to_owned()),
-            Lit::Float(number) => Ok(number.base10_digits().to_owned()),
-            Lit::Bool(flag) => Ok(flag.value.to_string()),
+            Lit::Str(text) => Ok((quoted(&text.value()), "string")),
+            Lit::Int(number) => Ok((number.base10_digits().to_owned(), "integer")),
+            // Rust takes `1.`, JSON does not.
+            Lit::Float(number) if number.base10_digits().ends_with('.') => {
+                Ok((format!("{}0", number.base10_digits()), "number"))
+            }
+            Lit::Float(number) => Ok((number.base10_digits().to_owned(), "number")),
+            Lit::Bool(flag) => Ok((flag.value.to_string(), "boolean")),
             _ => Err(wrong_default(expr)),
         },
         Expr::Unary(ExprUnary {
-            op: UnOp::Neg(_), expr, ..
-        }) => Ok(format!("-{}", literal(expr)?)),
+            op: UnOp::Neg(_),
+            expr: inner,
+            ..
+        }) if matches!(**inner, Expr::Lit(_)) => match literal(inner)? {
+            (number, kind @ ("integer" | "number")) => Ok((format!("-{number}"), kind)),
+            _ => Err(wrong_default(expr)),
+        },
         Expr::Array(ExprArray { elems, .. }) => {
-            let items: Vec<String> = elems.iter().map(literal).collect::<Result<_>>()?;
-            Ok(format!("[{}]", items.join(",")))
+            let items: Vec<String> = elems
+                .iter()
+                .map(|item| literal(item).map(|(json, _)| json))
+                .collect::<Result<_>>()?;
+            Ok((format!("[{}]", items.join(",")), "array"))
         }
         _ => Err(wrong_default(expr)),
     }
@@ -214,7 +254,7 @@ fn names(expr: &Expr) -> Result<Vec<LitStr>> {
     match expr {
         Expr::Lit(ExprLit {
             lit: Lit::Str(text), ..
-        }) => Ok(vec![text.clone()]),
+        }) => environment_name(text).map(|()| vec![text.clone()]),
         Expr::Array(ExprArray { elems, .. }) => {
             let lists: Vec<Vec<LitStr>> = elems.iter().map(names).collect::<Result<_>>()?;
             Ok(lists.into_iter().flatten().collect())
@@ -224,6 +264,20 @@ fn names(expr: &Expr) -> Result<Vec<LitStr>> {
             "env is a name or a list of names: env = \"PAGER_URL\"",
         )),
     }
+}
+
+fn environment_name(name: &LitStr) -> Result<()> {
+    let text = name.value();
+    let fits = text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if fits {
+        return Ok(());
+    }
+    let message =
+        format!("`{text}` is no variable name; write upper-case letters, digits and `_`, such as \"PAGER_URL\"");
+    Err(Error::new(name.span(), message))
 }
 
 /// The members of a property after its type.
@@ -288,4 +342,62 @@ fn kebab(name: &str) -> String {
         out.extend(character.to_lowercase());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_json_string(text in any::<String>()) {
+            prop_assert_eq!(serde_json::from_str::<String>(&quoted(&text)).unwrap(), text);
+        }
+
+        #[test]
+        fn the_members_of_any_field_are_json(doc in any::<String>(), default in any::<String>(), name in "[A-Z][A-Z0-9_]{0,20}") {
+            let facts = Facts {
+                doc: doc.clone(),
+                default: Some(Literal { json: quoted(&default), kind: "string", span: Span::call_site() }),
+                env: vec![LitStr::new(&name, Span::call_site())],
+                egress: true,
+                enables: true,
+                secret: true,
+            };
+            let schema: Value = serde_json::from_str(&format!("{{\"type\":\"string\"{}}}", tail(&facts))).unwrap();
+            prop_assert_eq!(&schema["description"], &Value::from(doc));
+            prop_assert_eq!(&schema["default"], &Value::from(default));
+            prop_assert_eq!(&schema["x-env"][0], &Value::from(name));
+        }
+
+        #[test]
+        fn any_number_is_a_json_number(number in any::<f64>().prop_filter("literals are finite", |number| number.is_finite())) {
+            let expr: Expr = syn::parse_str(&format!("{number:?}")).unwrap();
+            let (json, kind) = literal(&expr).unwrap();
+            prop_assert_eq!(kind, "number");
+            prop_assert!(serde_json::from_str::<Value>(&json).unwrap().is_f64());
+            prop_assert_eq!(json.parse::<f64>().unwrap().to_bits(), number.to_bits());
+        }
+    }
+
+    #[test]
+    fn literals() {
+        for (rust, json) in [
+            ("1.", "1.0"),
+            ("-0x10", "-16"),
+            ("1_000u64", "1000"),
+            ("[\"a\", \"b\"]", "[\"a\",\"b\"]"),
+            ("true", "true"),
+        ] {
+            assert_eq!(literal(&syn::parse_str(rust).unwrap()).unwrap().0, json, "{rust}");
+        }
+        for rust in ["-\"a\"", "-true", "--1", "'c'", "b\"a\"", "f()", "A", "[1, f()]", "(1)"] {
+            assert!(literal(&syn::parse_str(rust).unwrap()).is_err(), "{rust}");
+        }
+    }
 }

@@ -5,6 +5,8 @@
 mod config;
 mod migrations;
 mod plugin;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -16,7 +18,7 @@ use syn::parse_macro_input;
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let arguments = parse_macro_input!(arguments as plugin::Arguments);
-    let item = parse_macro_input!(item as syn::ItemImpl);
+    let item = parse_macro_input!(item as syn::Item);
     plugin::expand(arguments, item)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()

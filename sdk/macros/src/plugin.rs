@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{
-    Error, Ident, ItemImpl, LitStr, Result, Token, parenthesized,
+    Error, Ident, Item, LitStr, Result, Token, parenthesized,
     parse::{Parse, ParseStream},
     punctuated::Punctuated,
     spanned::Spanned,
@@ -113,15 +113,27 @@ fn check_capability(capability: &LitStr) -> Result<()> {
     Err(Error::new(capability.span(), message))
 }
 
-pub(crate) fn expand(arguments: Arguments, item: ItemImpl) -> Result<TokenStream> {
+pub(crate) fn expand(arguments: Arguments, item: Item) -> Result<TokenStream> {
+    let misplaced = |span| {
+        Error::new(
+            span,
+            "#[plugin] stands on the trait's implementation: write it above `impl Plugin for MyPlugin`",
+        )
+    };
+    let Item::Impl(item) = item else {
+        return Err(misplaced(item.span()));
+    };
     let is_plugin = item
         .trait_
         .as_ref()
         .is_some_and(|(_, path, _)| path.segments.last().is_some_and(|segment| segment.ident == "Plugin"));
     if !is_plugin {
+        return Err(misplaced(item.self_ty.span()));
+    }
+    if !item.generics.params.is_empty() {
         return Err(Error::new(
-            item.self_ty.span(),
-            "#[plugin] stands on the trait's implementation: write it above `impl Plugin for MyPlugin`",
+            item.generics.span(),
+            "a plugin is one type without parameters, because the host makes it by its id; write `impl Plugin for MyPlugin`",
         ));
     }
     let this = &item.self_ty;

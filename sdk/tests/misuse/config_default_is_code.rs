@@ -1,0 +1,10 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+struct Settings {
+    /// Channel.
+    #[config(default = String::new())]
+    channel: String,
+}
+
+fn main() {}

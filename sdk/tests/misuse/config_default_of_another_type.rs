@@ -1,0 +1,10 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+struct Settings {
+    /// Channel.
+    #[config(default = 5)]
+    channel: String,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+enum Mode {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+struct Settings {
+    /// Channel.
+    #[config(env = CHANNEL)]
+    channel: String,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+struct Settings(String);
+
+fn main() {}

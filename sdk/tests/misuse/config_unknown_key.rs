@@ -1,0 +1,10 @@
+use jackfield_sdk::prelude::*;
+
+#[derive(Config)]
+struct Settings {
+    /// Channel.
+    #[config(required)]
+    channel: String,
+}
+
+fn main() {}

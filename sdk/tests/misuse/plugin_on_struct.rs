@@ -1,0 +1,6 @@
+use jackfield_sdk::prelude::*;
+
+#[plugin(id = "bell")]
+struct Bell;
+
+fn main() {}
