@@ -4,6 +4,8 @@
 //! `host/storage`, all under one suite.
 
 pub mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod engine;
 pub mod extract;
 pub mod memory;

@@ -100,6 +100,11 @@ impl std::str::FromStr for State {
 pub struct UnknownState(pub String);
 
 impl WorkKind {
+    /// Whether the same key again re-arms work that is dead: a sender means it, a clock that comes by the same slot does not.
+    pub const fn rearms(self) -> bool {
+        matches!(self, Self::Webhook | Self::Job)
+    }
+
     /// The name in JSON and SQL.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -160,6 +165,13 @@ pub struct NewWork {
     pub held: Option<String>,
     /// For `WorkKind::Death`.
     pub death: Option<DeathRecord>,
+}
+
+impl NewWork {
+    /// Its lane; one without a name is none.
+    pub fn lane(&self) -> Option<&str> {
+        self.lane.as_deref().filter(|lane| !lane.is_empty())
+    }
 }
 
 /// What became of stored work.
@@ -440,7 +452,7 @@ pub struct Count {
     pub state: State,
     /// How many.
     pub jobs: u64,
-    /// Age of the oldest that is due, in milliseconds.
+    /// How long the one that is due longest has been due, in milliseconds; 0 when none is.
     pub oldest_ms: i64,
 }
 

@@ -4,7 +4,10 @@
 //! - each call is one transaction: all of it is durable when it returns `Ok`, none of it when it returns `Err`;
 //! - times are by the store's clock, the same for all replicas;
 //! - a job's token grows with every claim, so a write with an old token changes nothing;
-//! - at most one job of a lane is running (`lane_lease`), heads go first (see [`Store::claim`]).
+//! - at most one job of a lane is running (`lane_lease`), heads go first (see [`Store::claim`]);
+//! - text comes back as it was given, also with characters that a database does not take as they are (NUL).
+
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,10 +18,20 @@ use crate::model::{
     Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, State, Stored, Summary, Write, WriteError, Written,
 };
 
-/// The store cannot do it now. Nothing of the call was done, or a commit's fate is unknown: callers answer 503.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store cannot be reached: {0}")]
-pub struct StoreError(pub String);
+/// Why a call did nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot do it now, or a commit's fate is unknown: callers answer 503 and try again.
+    #[error("the store cannot be reached: {0}")]
+    Away(String),
+    /// Other transactions were in the way, again and again. As good as away.
+    #[error("the store is too busy: {0}")]
+    Conflict(String),
+    /// The store is there and refuses this data; another try would be refused the same way. A batch is refused as a whole
+    /// when one of its items is: its items are then stored one by one ([`Batcher`](crate::engine)).
+    #[error("the store refuses this data: {0}")]
+    Refused(String),
+}
 
 /// The result of a store call.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -32,21 +45,49 @@ pub struct ClaimRequest {
     pub limit: u32,
     /// Lease length in milliseconds.
     pub lease_ms: u64,
-    /// Tenants whose own limit is reached.
-    pub except_tenants: Vec<String>,
+    /// At most so many at once of one tenant. Work whose tenant is not known has no such limit.
+    pub tenant_limit: u32,
+    /// How many of each tenant run already.
+    pub running: HashMap<String, u32>,
+}
+
+impl ClaimRequest {
+    /// Tenants whose limit is reached.
+    pub fn full_tenants(&self) -> Vec<String> {
+        let full = self
+            .running
+            .iter()
+            .filter(|(_, running)| **running >= self.tenant_limit);
+        full.map(|(tenant, _)| tenant.clone()).collect()
+    }
+
+    /// Counts one of `tenant` in, when there is room for it.
+    pub fn admit(&self, taken: &mut HashMap<String, u32>, tenant: &str) -> bool {
+        if tenant.is_empty() {
+            return true;
+        }
+        let running = self.running.get(tenant).copied().unwrap_or(0);
+        let taken = taken.entry(tenant.to_owned()).or_default();
+        let room = running + *taken < self.tenant_limit;
+        *taken += u32::from(room);
+        room
+    }
 }
 
 /// A durable inbox.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Stores work, each with its dedup key and job, in one commit. Answers in the order given. The same key twice in one
-    /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`); otherwise it is a duplicate.
-    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>>;
+    /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`) when its kind
+    /// [`rearms`](crate::model::WorkKind::rearms); otherwise it is a duplicate.
+    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>>;
 
-    /// Claims due heads of one plugin: pending with `run_at` passed, or waiting whose signal came or deadline passed.
-    /// A job of a lane is a head when no job of the lane runs and no earlier pending one is in the way. An earlier
-    /// pending job is in the way unless it has failed and [`LANE_BLOCK_MS`](crate::model::LANE_BLOCK_MS) passed since
-    /// its first failure (then it is marked as overtaken), or was delayed at birth. Waiting and held jobs are not in the way.
+    /// Claims due heads of one plugin, those that are due longest first: pending with `run_at` passed, or waiting whose
+    /// signal came or deadline passed. A job of a lane is a head when no job of the lane runs and no earlier pending one is
+    /// in the way. An earlier pending job is in the way unless it has failed and
+    /// [`LANE_BLOCK_MS`](crate::model::LANE_BLOCK_MS) passed since its first failure (then it is marked as overtaken), or
+    /// was delayed at birth and is not yet due. Waiting and held jobs are not in the way. Of two heads of one lane (a woken
+    /// one beside a pending one) the earlier goes first.
     /// Increments token and attempts; a wait that is over becomes a memo (`Signalled` with the first signal after its cursor,
     /// else `TimedOut`); `maybe_done` is given as it was and set for the next claim.
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>>;
@@ -58,15 +99,18 @@ pub trait Store: Send + Sync + 'static {
     /// An `End` releases the lane in the same commit, records the attempt (not for `Released`, `Held`) and, when ended,
     /// removes the job and writes state, outcome and times to the delivery. `Retry` sets run_at. Preempted ends do not
     /// count: attempts goes back by one.
-    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>>;
+    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>>;
 
     /// Extends leases; gives the ones that are lost.
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>>;
 
-    /// Puts running jobs whose lease has passed back to pending and frees their lanes; gives how many.
+    /// Puts running jobs whose lease has passed back to pending and frees their lanes; gives how many. A lost lease is no
+    /// attempt.
     async fn reclaim(&self) -> StoreResult<u64>;
 
-    /// Stores a signal and makes those who wait for it due; gives its sequence number within the topic.
+    /// Stores a signal and makes those who wait for it due; gives its sequence number within the topic: at least the clock's
+    /// milliseconds, and more than the one before, so it also grows when retention forgot the topic meanwhile and a job
+    /// still keeps a cursor of it.
     async fn signal(&self, plugin: &str, topic: &str, value: Bytes) -> StoreResult<i64>;
 
     /// The topic's newest sequence number, 0 when there is none.
@@ -103,8 +147,8 @@ pub trait Store: Send + Sync + 'static {
     /// Replays that have not finished.
     async fn replays_open(&self) -> StoreResult<Vec<Replay>>;
 
-    /// Deletes at most `limit` ended deliveries stored before `before_ms` with all that belongs to them, and as many old
-    /// dedup keys and signals; gives how many deliveries.
+    /// Deletes at most `limit` ended deliveries stored before `before_ms` with all that belongs to them, signals sent and
+    /// replays begun before it, and topics that nobody waits for; gives how many deliveries.
     async fn purge(&self, before_ms: i64, limit: u32) -> StoreResult<u64>;
 
     /// Live work by plugin and state.

@@ -51,7 +51,8 @@ CREATE TABLE job (
     wait_topic text,
     wait_since integer
 );
-CREATE INDEX job_due ON job (plugin, seq) WHERE state IN ('pending', 'waiting');
+CREATE INDEX job_due ON job (plugin, run_at, seq) WHERE state IN ('pending', 'waiting');
+CREATE INDEX job_held ON job (plugin) WHERE state = 'held';
 CREATE INDEX job_lane ON job (plugin, lane, seq) WHERE state = 'pending' AND lane IS NOT NULL;
 CREATE INDEX job_lease ON job (lease_until) WHERE state = 'running';
 CREATE INDEX job_topic ON job (plugin, wait_topic) WHERE wait_topic IS NOT NULL;
@@ -96,6 +97,7 @@ CREATE TABLE topic (
     seq integer NOT NULL,
     PRIMARY KEY (plugin, topic)
 );
+CREATE INDEX topic_seq ON topic (seq);
 
 CREATE TABLE signal (
     plugin text NOT NULL,
@@ -116,6 +118,7 @@ CREATE TABLE replay (
     armed integer NOT NULL,
     skipped integer NOT NULL,
     finished integer NOT NULL,
+    begun_ms integer NOT NULL,
     last blob
 );
 

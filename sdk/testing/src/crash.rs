@@ -116,7 +116,7 @@ impl Mounted {
         if self.process.alive() {
             Ok(&self.disk.store)
         } else {
-            Err(StoreError("this process was killed".to_owned()))
+            Err(StoreError::Away("this process was killed".to_owned()))
         }
     }
 }
@@ -130,23 +130,24 @@ fn wait_is_over(memos: &[Memo], step: &str) -> bool {
 
 #[async_trait]
 impl Store for Mounted {
-    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>> {
+    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
         let store = self.open()?;
         let mut answers: Vec<Option<Stored>> = Vec::with_capacity(batch.len());
         let (mut marks, mut passed) = (Vec::new(), Vec::new());
-        for mut work in batch {
-            if work.kind == WorkKind::Schedule && !self.disk.fires(&work) {
+        for work in batch {
+            if work.kind == WorkKind::Schedule && !self.disk.fires(work) {
                 // As though another replica had taken the slot.
                 answers.push(Some(Stored::Duplicate(work.id)));
                 continue;
             }
+            let mut work = work.clone();
             let mark = work.headers.iter().position(|(name, _)| name == MARK);
             let mark = mark.map(|at| String::from_utf8_lossy(&work.headers.remove(at).1).into_owned());
             answers.push(None);
             marks.push(mark);
             passed.push(work);
         }
-        let stored = store.accept(passed).await?;
+        let stored = store.accept(&passed).await?;
         for (mark, stored) in marks.into_iter().zip(&stored) {
             lock(&self.disk.accepted).extend(mark.map(|mark| (mark, *stored)));
         }
@@ -165,12 +166,12 @@ impl Store for Mounted {
         });
         if struck.is_some() {
             self.process.kill();
-            return Err(StoreError("this process was killed".to_owned()));
+            return Err(StoreError::Away("this process was killed".to_owned()));
         }
         Ok(claimed)
     }
 
-    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
+    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
         let store = self.open()?;
         let writes_memo = |step: &str| {
             writes
@@ -185,7 +186,7 @@ impl Store for Mounted {
         });
         if lost.is_some() {
             self.process.kill();
-            return Err(StoreError("this process was killed".to_owned()));
+            return Err(StoreError::Away("this process was killed".to_owned()));
         }
         let kept = self
             .disk

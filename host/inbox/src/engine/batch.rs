@@ -1,13 +1,18 @@
 //! One writer per store: collects what waits, commits it once, answers each waiter. No artificial delay: while one commit
 //! is under way the next batch gathers.
+//!
+//! A batch that the store refuses because of its data is committed item by item, so only the guilty one gets the error.
 
-use std::{future::Future, panic::AssertUnwindSafe};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Store, StoreError, StoreResult};
+
+/// A batched call of a store.
+pub(super) type Commit<T, R> = for<'b> fn(&'b dyn Store, &'b [T]) -> BoxFuture<'b, StoreResult<Vec<R>>>;
 
 /// A queue in front of a batched call.
 pub(super) struct Batcher<T, R> {
@@ -22,19 +27,16 @@ impl<T, R> Clone for Batcher<T, R> {
     }
 }
 
-impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
+impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts the task. `commit` answers in the order given. `weight` bounds a batch by bytes beside the count.
-    pub(super) fn start<F, Fut>(
+    pub(super) fn start(
+        store: Arc<dyn Store>,
         limit: usize,
         max_weight: usize,
         weight: fn(&T) -> usize,
         stop: CancellationToken,
-        commit: F,
-    ) -> Self
-    where
-        F: Fn(Vec<T>) -> Fut + Send + 'static,
-        Fut: Future<Output = StoreResult<Vec<R>>> + Send,
-    {
+        commit: Commit<T, R>,
+    ) -> Self {
         let (queue, mut waiting) = mpsc::channel::<(T, oneshot::Sender<StoreResult<R>>)>(limit * 4);
         tokio::spawn(async move {
             loop {
@@ -52,9 +54,18 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                     batch.push(next);
                     waiters.push(waiter);
                 }
-                // A panic in a store must not end the one writer: its batch fails, the next one is tried.
-                let committed = AssertUnwindSafe(commit(batch)).catch_unwind().await;
-                answer(waiters, committed.unwrap_or_else(|_| Err(panicked())));
+                match committed(&*store, commit, &batch).await {
+                    Err(StoreError::Refused(why)) if batch.len() > 1 => {
+                        tracing::warn!(items = batch.len(), %why, "a batch is refused; its items are tried alone");
+                        for (item, waiter) in batch.iter().zip(waiters) {
+                            answer(
+                                vec![waiter],
+                                committed(&*store, commit, std::slice::from_ref(item)).await,
+                            );
+                        }
+                    }
+                    result => answer(waiters, result),
+                }
             }
         });
         Self { queue }
@@ -66,6 +77,12 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         self.queue.send((item, answer)).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
+}
+
+/// A panic in a store must not end the one writer: its batch fails, the next one is tried.
+async fn committed<T, R>(store: &dyn Store, commit: Commit<T, R>, batch: &[T]) -> StoreResult<Vec<R>> {
+    let done = AssertUnwindSafe(commit(store, batch)).catch_unwind().await;
+    done.unwrap_or_else(|_| Err(panicked()))
 }
 
 fn answer<R>(waiters: Vec<oneshot::Sender<StoreResult<R>>>, result: StoreResult<Vec<R>>) {
@@ -85,9 +102,9 @@ fn answer<R>(waiters: Vec<oneshot::Sender<StoreResult<R>>>, result: StoreResult<
 }
 
 fn panicked() -> StoreError {
-    StoreError("the store panicked; its backtrace is in the log".to_owned())
+    StoreError::Away("the store panicked; its backtrace is in the log".to_owned())
 }
 
 fn stopped() -> StoreError {
-    StoreError("the inbox is stopping".to_owned())
+    StoreError::Away("the inbox is stopping".to_owned())
 }

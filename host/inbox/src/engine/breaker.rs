@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Failures in a row, without a success between them, that open the breaker.
 const FAILURES: u32 = 20;
@@ -21,7 +22,8 @@ pub(super) struct Breakers(Mutex<HashMap<String, Breaker>>);
 struct Breaker {
     failures: u32,
     open_until: Option<Instant>,
-    probing: bool,
+    /// The job that is tried while open. It always comes back through [`Breakers::ended`], however its run went.
+    probe: Option<Uuid>,
 }
 
 impl Breakers {
@@ -33,16 +35,25 @@ impl Breakers {
         };
         match breaker.open_until {
             None => wanted,
-            Some(until) if Instant::now() < until || breaker.probing => 0,
+            Some(until) if Instant::now() < until || breaker.probe.is_some() => 0,
             Some(_) => 1,
         }
     }
 
-    /// The probe has been claimed.
-    pub(super) fn claimed(&self, plugin: &str) {
+    /// A run of `job` begins; while open it is the probe.
+    pub(super) fn began(&self, plugin: &str, job: Uuid) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = all.get_mut(plugin).filter(|breaker| breaker.open_until.is_some()) {
-            breaker.probing = true;
+            breaker.probe = Some(job);
+        }
+    }
+
+    /// The run of `job` is over. When it was the probe and said nothing about the provider (released, fenced, no handler),
+    /// the next one probes.
+    pub(super) fn ended(&self, plugin: &str, job: Uuid) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaker) = all.get_mut(plugin).filter(|breaker| breaker.probe == Some(job)) {
+            breaker.probe = None;
         }
     }
 
@@ -54,7 +65,6 @@ impl Breakers {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let breaker = all.entry(plugin.to_owned()).or_default();
         breaker.failures += 1;
-        breaker.probing = false;
         if breaker.failures >= FAILURES {
             if breaker.open_until.is_none() {
                 tracing::warn!(plugin, "runs fail one after the other; pausing claims");
@@ -78,12 +88,30 @@ mod tests {
         assert_eq!(breakers.allowed("p", 8), 0);
         tokio::time::advance(OPEN).await;
         assert_eq!(breakers.allowed("p", 8), 1);
-        breakers.claimed("p");
+        let probe = Uuid::from_u128(1);
+        breakers.began("p", probe);
         assert_eq!(breakers.allowed("p", 8), 0);
         breakers.failed("p");
+        breakers.ended("p", probe);
         assert_eq!(breakers.allowed("p", 8), 0);
         tokio::time::advance(OPEN).await;
         breakers.succeeded("p");
         assert_eq!(breakers.allowed("p", 8), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_says_nothing_is_followed_by_another() {
+        let breakers = Breakers::default();
+        for _ in 0..FAILURES {
+            breakers.failed("p");
+        }
+        tokio::time::advance(OPEN).await;
+        let (old, probe) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        breakers.began("p", probe);
+        // One that began before it opened.
+        breakers.ended("p", old);
+        assert_eq!(breakers.allowed("p", 8), 0);
+        breakers.ended("p", probe);
+        assert_eq!(breakers.allowed("p", 8), 1);
     }
 }

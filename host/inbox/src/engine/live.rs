@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::Core;
 use crate::{
     model::{Write, WriteError, Written},
-    store::StoreResult,
+    store::{StoreError, StoreResult},
 };
 
 /// Most steps of one job.
@@ -88,31 +88,24 @@ impl Live {
             .collect()
     }
 
-    /// Tenants of `plugin` that have `limit` runs in flight.
-    pub(super) fn busy_tenants(&self, plugin: &str, limit: usize) -> Vec<String> {
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for run in self
-            .lock()
-            .values()
-            .filter(|run| *run.plugin == *plugin && !run.tenant.is_empty())
-        {
+    /// Runs of `plugin` in flight, by tenant.
+    pub(super) fn by_tenant(&self, plugin: &str) -> HashMap<String, u32> {
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        for run in self.lock().values().filter(|run| *run.plugin == *plugin) {
             *counts.entry(run.tenant.clone()).or_default() += 1;
         }
+        counts.remove("");
         counts
-            .into_iter()
-            .filter(|(_, count)| *count >= limit)
-            .map(|(tenant, _)| tenant)
-            .collect()
     }
 
-    /// Counts a memo against the limits.
-    fn admit(&self, fence: Fence, memo: &Memo) -> Result<(), ServiceError> {
+    /// Counts a step and what it keeps against the limits.
+    fn admit(&self, fence: Fence, bytes: usize) -> Result<(), ServiceError> {
         let mut runs = self.lock();
         let Some(run) = runs.get_mut(&fence.job).filter(|run| run.token == fence.token) else {
             return Err(ServiceError::Fenced);
         };
         run.steps += 1;
-        run.bytes += memo_bytes(memo);
+        run.bytes += bytes;
         if run.steps > MAX_STEPS {
             return Err(ServiceError::invalid(format!(
                 "the job has more than {MAX_STEPS} steps; split it into jobs"
@@ -154,6 +147,9 @@ impl Runs {
                     run.lost.cancel();
                     return Err(ServiceError::Fenced);
                 }
+                Err(StoreError::Refused(why)) => {
+                    return Err(ServiceError::invalid(format!("the step cannot be kept: {why}")));
+                }
                 Err(error) => {
                     tracing::warn!(job = %fence.job, %error, "a step waits for the store");
                     tokio::select! {
@@ -170,12 +166,13 @@ impl Runs {
 #[async_trait]
 impl RunService for Runs {
     async fn commit(&self, fence: Fence, memo: Memo) -> Result<(), ServiceError> {
-        self.0.live.admit(fence, &memo)?;
+        self.0.live.admit(fence, memo_bytes(&memo))?;
         Runs::commit(self, fence, Write::Memo(fence, memo)).await.map(|_| ())
     }
 
     async fn park(&self, fence: Fence, wait: Wait) -> Result<Option<Memo>, ServiceError> {
         let run = self.0.live.get(fence).ok_or(ServiceError::Fenced)?;
+        self.0.live.admit(fence, 0)?;
         match Runs::commit(self, fence, Write::Park(fence, wait)).await? {
             Written::Over(memo) => Ok(Some(memo)),
             Written::Ok => {

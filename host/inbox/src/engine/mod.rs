@@ -100,32 +100,22 @@ impl Inbox {
     /// An engine on `store`; nothing runs until [`Inbox::start`] or [`Inbox::turn`].
     pub fn new(store: Arc<dyn Store>, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         let stop = CancellationToken::new();
-        let accepts = {
-            let store = Arc::clone(&store);
-            Batcher::start(
-                settings.accept_batch,
-                MAX_BATCH_BYTES,
-                |work: &NewWork| work.body.len(),
-                stop.clone(),
-                move |batch| {
-                    let store = Arc::clone(&store);
-                    async move { store.accept(batch).await }
-                },
-            )
-        };
-        let writer = {
-            let store = Arc::clone(&store);
-            Batcher::start(
-                settings.write_batch,
-                usize::MAX,
-                |_| 0,
-                stop.clone(),
-                move |batch| {
-                    let store = Arc::clone(&store);
-                    async move { store.write(batch).await }
-                },
-            )
-        };
+        let accepts = Batcher::start(
+            Arc::clone(&store),
+            settings.accept_batch,
+            MAX_BATCH_BYTES,
+            |work: &NewWork| work.body.len(),
+            stop.clone(),
+            |store, batch| store.accept(batch),
+        );
+        let writer = Batcher::start(
+            Arc::clone(&store),
+            settings.write_batch,
+            usize::MAX,
+            |_: &Write| 0,
+            stop.clone(),
+            |store, batch| store.write(batch),
+        );
         Self(Arc::new(Core {
             store,
             settings,
@@ -151,11 +141,20 @@ impl Inbox {
 
     /// Stores work; returns after the commit that holds it.
     pub async fn accept(&self, work: NewWork) -> StoreResult<Stored> {
-        let plugin = work.plugin.clone();
+        let (plugin, held) = (work.plugin.clone(), work.held.is_some());
         let stored = self.0.accepts.submit(work).await?;
-        if !matches!(stored, Stored::Duplicate(_)) {
-            self.0.tell(plugin);
+        if matches!(stored, Stored::Duplicate(_)) {
+            return Ok(stored);
         }
+        // Whoever looked at an old route table may store as held after `set_runners` has let the plugin's work go. It is
+        // stored already, so an error is only logged; the next change of plugins lets it go.
+        if held
+            && self.0.runners.load().contains_key(&plugin)
+            && let Err(error) = self.0.store.unhold(&plugin).await
+        {
+            tracing::warn!(%plugin, %error, "held work cannot be let go");
+        }
+        self.0.tell(plugin);
         Ok(stored)
     }
 
@@ -202,7 +201,8 @@ impl Inbox {
     /// Starts the background work: claiming, heartbeats, sweeps, schedules, replays, retention, metrics.
     pub fn start(&self) {
         self.0.tasks.spawn(work::keep_turning(Arc::clone(&self.0)));
-        self.0.tasks.spawn(tend::keep_leases(Arc::clone(&self.0)));
+        // Not among the tasks that a drain waits for: runs that are left keep their leases until their last write.
+        tokio::spawn(tend::keep_leases(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_time(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_replaying(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_house(Arc::clone(&self.0)));

@@ -17,10 +17,14 @@ const REPLAY_CHUNK: u32 = 200;
 /// Deliveries that one retention commit removes.
 const PURGE_CHUNK: u32 = 500;
 
-/// Heartbeats our runs and takes back the jobs of dead workers.
+/// Heartbeats our runs and takes back the jobs of dead workers; goes on during a drain.
 pub(super) async fn keep_leases(core: Arc<Core>) {
     let lease_ms = u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX);
-    while pause(&core, core.settings.heartbeat).await {
+    loop {
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = tokio::time::sleep(core.settings.heartbeat) => {}
+        }
         let fences = core.live.fences();
         if !fences.is_empty() {
             match core.store.heartbeat(&fences, lease_ms).await {

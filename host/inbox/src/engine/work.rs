@@ -6,7 +6,7 @@ use jackfield_sdk::{
     error::{Failure, Fate},
     handler::{DeathRecord, Delivery},
     instance::{JobCall, JobEnd, JobFailure},
-    run::RunHead,
+    run::{Fence, RunHead},
 };
 use metrics::counter;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
@@ -15,12 +15,13 @@ use uuid::Uuid;
 
 use super::{
     Core,
+    live::LiveRun,
     retry::{Verdict, verdict},
     runner::{AttemptKind, Policy, Runner},
 };
 use crate::{
     model::{AttemptEnd, Claimed, DedupKey, NewWork, Next, WorkKind, Write, WriteError, key_base},
-    store::{ClaimRequest, StoreResult},
+    store::{ClaimRequest, StoreError, StoreResult},
 };
 
 /// Most jobs of one claim.
@@ -79,34 +80,40 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
             plugin: runner.plugin.to_string(),
             limit,
             lease_ms: u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX),
-            except_tenants: core.live.busy_tenants(&runner.plugin, runner.tenant_limit),
+            tenant_limit: u32::try_from(runner.tenant_limit).unwrap_or(u32::MAX),
+            running: core.live.by_tenant(&runner.plugin),
         };
         let claimed = core.store.claim(&request).await?;
-        let full = claimed.len() == limit as usize;
-        if !claimed.is_empty() {
-            core.breakers.claimed(&runner.plugin);
-        }
+        let full_before = request.full_tenants().len();
+        let mut more = claimed.len() == limit as usize;
         for one in claimed {
             let Ok(permit) = Arc::clone(&runner.slots).acquire_owned().await else {
                 return Ok(());
             };
+            core.breakers.began(&runner.plugin, one.fence.job);
+            let live = core
+                .live
+                .begin(one.fence, Arc::clone(&runner.plugin), &one.tenant, &one.memos);
             let (core, runner) = (Arc::clone(core), Arc::clone(runner));
             let span = tracing::info_span!("run", plugin = %runner.plugin, job = %one.fence.job, attempt = one.attempt);
             let tracker = core.tasks.clone();
-            started.push(tracker.spawn(run(core, runner, one, permit).instrument(span)));
+            started.push(tracker.spawn(run(core, runner, one, live, permit).instrument(span)));
         }
-        if !full {
+        // A tenant that is full from now on may have hidden others behind it.
+        let request = ClaimRequest {
+            running: core.live.by_tenant(&runner.plugin),
+            ..request
+        };
+        more |= request.full_tenants().len() > full_before;
+        if !more {
             return Ok(());
         }
     }
 }
 
 /// One attempt, from claim to end.
-async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, permit: OwnedSemaphorePermit) {
+async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveRun, permit: OwnedSemaphorePermit) {
     let fence = claimed.fence;
-    let live = core
-        .live
-        .begin(fence, Arc::clone(&runner.plugin), &claimed.tenant, &claimed.memos);
     let policy = runner.policies.get(&claimed.handler).copied();
     let deadline = Duration::from_millis(policy.map_or(300_000, |policy| policy.timeout_ms));
     let handler = runner.instance.run(call(&claimed));
@@ -115,15 +122,21 @@ async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, permit: Own
         () = live.lost.cancelled() => None,
         () = live.parked.cancelled() => {
             observe(&core, &runner, AttemptKind::Ok, "parked");
+            core.breakers.succeeded(&runner.plugin);
             None
         }
         () = runner.retired.cancelled() => Some(released(&claimed)),
         end = tokio::time::timeout(deadline, handler) => Some(conclude(&core, &runner, &claimed, policy, end.ok())),
     };
     if let Some(end) = end {
-        write_end(&core, Write::End(fence, Box::new(end))).await;
+        let held = matches!(end.next, Next::Held(_));
+        write_end(&core, fence, end).await;
+        if held {
+            let_go_again(&core, &runner).await;
+        }
     }
     core.live.end(fence);
+    core.breakers.ended(&runner.plugin, fence.job);
     drop(permit);
     core.tell(runner.plugin.to_string());
 }
@@ -171,6 +184,7 @@ fn conclude(
         Some(end) => (end.result, end.orphans),
         None => {
             observe(core, runner, AttemptKind::TimedOut, "timed_out");
+            core.breakers.failed(&runner.plugin);
             let text = format!(
                 "the handler did not end within {} ms",
                 policy.map_or(0, |policy| policy.timeout_ms)
@@ -205,6 +219,7 @@ fn conclude(
         }
         Err(JobFailure::Panicked(text)) => {
             observe(core, runner, AttemptKind::Panicked, "panicked");
+            core.breakers.failed(&runner.plugin);
             failed(claimed, policy, transient(format!("the handler panicked: {text}")))
         }
         Err(JobFailure::NoHandler) => Next::Held(format!(
@@ -277,15 +292,48 @@ fn observe(core: &Core, runner: &Runner, kind: AttemptKind, result: &'static str
     counter!("jackfield_job_attempts_total", "plugin" => runner.plugin.to_string(), "result" => result).increment(1);
 }
 
+/// A newer generation that came meanwhile let held work go before this was held; it may know the handler.
+async fn let_go_again(core: &Core, runner: &Runner) {
+    let newer = core.runners.load().get(&*runner.plugin).map(|now| now.generation);
+    if newer.is_some_and(|newer| newer != runner.generation)
+        && let Err(error) = core.store.unhold(&runner.plugin).await
+    {
+        tracing::warn!(plugin = %runner.plugin, %error, "held work cannot be let go");
+    }
+}
+
 /// Writes an end, waiting for a store that is away. If the lease runs out meanwhile, the store refuses, and the job runs
-/// again elsewhere: its steps are kept.
-async fn write_end(core: &Core, end: Write) {
+/// again elsewhere: its steps are kept. An end whose data the store refuses becomes a death with plain words.
+async fn write_end(core: &Core, fence: Fence, mut end: AttemptEnd) {
+    let mut refused = false;
     loop {
-        match core.writer.submit(end.clone()).await {
+        match core.writer.submit(Write::End(fence, Box::new(end.clone()))).await {
             Ok(Ok(_)) => return,
             Ok(Err(WriteError::Fenced)) => {
                 tracing::warn!("the lease was lost; this run's end is not written");
                 return;
+            }
+            Err(StoreError::Refused(why)) if refused => {
+                tracing::error!(%why, "the store refuses even a plain end; the lease runs out");
+                return;
+            }
+            Err(StoreError::Refused(why)) => {
+                tracing::error!(%why, "the store refuses a run's end; the job goes dead");
+                refused = true;
+                end = AttemptEnd {
+                    started_ms: end.started_ms,
+                    next: Next::Dead {
+                        failure: Failure {
+                            fate: Fate::Permanent,
+                            message: "the database refused what the run ended with; the log says why".to_owned(),
+                            tell: None,
+                            code: None,
+                        },
+                        notice: None,
+                    },
+                    orphans: Vec::new(),
+                };
+                continue;
             }
             Err(error) => tracing::warn!(%error, "a run's end waits for the store"),
         }

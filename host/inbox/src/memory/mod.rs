@@ -4,7 +4,10 @@
 
 mod table;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,7 +46,7 @@ impl MemoryStore {
 
     fn open(&self) -> StoreResult<(MutexGuard<'_, Tables>, i64)> {
         if self.outage.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(StoreError("the memory store was taken away".to_owned()));
+            return Err(StoreError::Away("the memory store was taken away".to_owned()));
         }
         Ok((
             self.tables.lock().unwrap_or_else(PoisonError::into_inner),
@@ -54,16 +57,16 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>> {
+    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
         let (mut tables, now) = self.open()?;
-        Ok(batch.into_iter().map(|work| tables.accept(work, now)).collect())
+        Ok(batch.iter().map(|work| tables.accept(work.clone(), now)).collect())
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
         let (mut tables, now) = self.open()?;
-        let mut claimed = Vec::new();
+        let (mut claimed, mut taken) = (Vec::new(), HashMap::new());
         while claimed.len() < request.limit as usize {
-            match tables.claim_one(request, now) {
+            match tables.claim_one(request, &mut taken, now) {
                 Some(one) => claimed.push(one),
                 None => break,
             }
@@ -76,9 +79,9 @@ impl Store for MemoryStore {
         Ok(tables.due(now))
     }
 
-    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
+    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
         let (mut tables, now) = self.open()?;
-        Ok(writes.into_iter().map(|write| tables.write(write, now)).collect())
+        Ok(writes.iter().map(|write| tables.write(write.clone(), now)).collect())
     }
 
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
@@ -161,23 +164,26 @@ impl Store for MemoryStore {
                 found.push(id);
             }
         }
+        // What has not ended is not armed, so there is nothing to look at.
+        let idle = filter.state.is_some_and(|state| !state.ended());
+        let passed = if idle { found.len() as u64 } else { 0 };
         let replay = Replay {
             id: Uuid::now_v7(),
             filter,
             mode,
             total: found.len() as u64,
-            seen: 0,
+            seen: passed,
             armed: 0,
-            skipped: 0,
-            finished: found.is_empty(),
+            skipped: passed,
+            finished: idle || found.is_empty(),
         };
-        tables.replays.insert(replay.id, (replay.clone(), found));
+        tables.replays.insert(replay.id, (replay.clone(), found, now));
         Ok(replay)
     }
 
     async fn replay_step(&self, id: Uuid, chunk: u32) -> StoreResult<Option<Replay>> {
         let (mut tables, now) = self.open()?;
-        let Some((mut replay, todo)) = tables.replays.remove(&id) else {
+        let Some((mut replay, todo, begun)) = tables.replays.remove(&id) else {
             return Ok(None);
         };
         let next: Vec<Uuid> = todo
@@ -188,8 +194,8 @@ impl Store for MemoryStore {
             .collect();
         for one in next {
             replay.seen += 1;
-            let state = tables.summary(one, now).map(|summary| summary.state);
-            if state.is_some_and(|state| arms(replay.mode, state)) {
+            let found = tables.summary(one, now);
+            if found.is_some_and(|found| matches(&replay.filter, &found) && arms(replay.mode, found.state)) {
                 tables.arm(one, replay.mode, now);
                 replay.armed += 1;
             } else {
@@ -197,13 +203,13 @@ impl Store for MemoryStore {
             }
         }
         replay.finished = replay.seen >= replay.total;
-        tables.replays.insert(id, (replay.clone(), todo));
+        tables.replays.insert(id, (replay.clone(), todo, begun));
         Ok(Some(replay))
     }
 
     async fn replay_get(&self, id: Uuid) -> StoreResult<Option<Replay>> {
         let (tables, _) = self.open()?;
-        Ok(tables.replays.get(&id).map(|(replay, _)| replay.clone()))
+        Ok(tables.replays.get(&id).map(|(replay, _, _)| replay.clone()))
     }
 
     async fn replays_open(&self) -> StoreResult<Vec<Replay>> {
@@ -211,7 +217,7 @@ impl Store for MemoryStore {
         Ok(tables
             .replays
             .values()
-            .map(|(replay, _)| replay.clone())
+            .map(|(replay, _, _)| replay.clone())
             .filter(|replay| !replay.finished)
             .collect())
     }
@@ -231,6 +237,9 @@ impl Store for MemoryStore {
             tables.forget(*id);
         }
         tables.forget_signals(before_ms);
+        tables
+            .replays
+            .retain(|_, (replay, _, begun)| !replay.finished || *begun >= before_ms);
         Ok(old.len() as u64)
     }
 

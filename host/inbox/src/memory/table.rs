@@ -24,7 +24,7 @@ pub(super) struct Tables {
     lanes: HashMap<(String, String), Uuid>,
     signals: HashMap<(String, String), Vec<(i64, i64, Bytes)>>,
     next_seq: u64,
-    pub(super) replays: BTreeMap<Uuid, (Replay, Vec<Uuid>)>,
+    pub(super) replays: BTreeMap<Uuid, (Replay, Vec<Uuid>, i64)>,
     pub(super) values: BTreeMap<String, Bytes>,
 }
 
@@ -70,7 +70,7 @@ impl Tables {
                 .deliveries
                 .get(&id)
                 .is_some_and(|old| old.ended.is_some_and(|(state, _)| state == State::Dead));
-            if dead {
+            if dead && work.kind.rearms() {
                 self.arm(id, ReplayMode::Resume, now);
                 return Stored::Rearmed(id);
             }
@@ -141,7 +141,11 @@ impl Tables {
         delivery.reason = None;
         delivery.overtaken = false;
         let (token, attempts) = (delivery.token, delivery.attempts);
-        let dirty = mode != ReplayMode::Again && delivery.dirty;
+        let dirty = match mode {
+            ReplayMode::Resume => delivery.dirty,
+            ReplayMode::FromStart => delivery.attempts > 0,
+            ReplayMode::Again => false,
+        };
         let mut job = self.new_job(State::Pending, now, 0, token);
         job.attempts = attempts;
         job.dirty = dirty;
@@ -179,7 +183,7 @@ impl Tables {
 
     fn lane(&self, id: Uuid) -> Option<(String, String)> {
         let work = &self.deliveries.get(&id)?.work;
-        Some((work.plugin.clone(), work.lane.clone()?))
+        Some((work.plugin.clone(), work.lane()?.to_owned()))
     }
 
     /// Earlier pending jobs of the same lane, with whether each is still in the way.
@@ -203,19 +207,31 @@ impl Tables {
             || self.earlier(id, job.seq, now).iter().any(|(_, in_the_way)| *in_the_way)
     }
 
-    pub(super) fn claim_one(&mut self, request: &ClaimRequest, now: i64) -> Option<Claimed> {
-        let id = self
+    pub(super) fn claim_one(
+        &mut self,
+        request: &ClaimRequest,
+        taken: &mut HashMap<String, u32>,
+        now: i64,
+    ) -> Option<Claimed> {
+        let heads: Vec<(Uuid, &Job)> = self
             .jobs
             .iter()
+            .map(|(id, job)| (*id, job))
             .filter(|(id, job)| {
-                self.is_due(**id, job, now)
+                self.is_due(*id, job, now)
                     && self.deliveries.get(id).is_some_and(|one| {
-                        one.work.plugin == request.plugin && !request.except_tenants.contains(&one.work.tenant)
+                        one.work.plugin == request.plugin && request.admit(&mut taken.clone(), &one.work.tenant)
                     })
-                    && !self.blocked(**id, job, now)
+                    && !self.blocked(*id, job, now)
             })
-            .min_by_key(|(_, job)| job.seq)
-            .map(|(id, _)| *id)?;
+            .collect();
+        let (oldest, _) = heads.iter().min_by_key(|(_, job)| (job.run_at, job.seq))?;
+        let lane = self.lane(*oldest);
+        let same_lane = |id: Uuid| id == *oldest || lane.is_some() && self.lane(id) == lane;
+        let (id, _) = *heads
+            .iter()
+            .filter(|(id, _)| same_lane(*id))
+            .min_by_key(|(_, job)| job.seq)?;
         let signal = self.jobs.get(&id).and_then(|job| self.signal_for(id, job));
         let overtaken: Vec<Uuid> = self
             .jobs
@@ -236,6 +252,7 @@ impl Tables {
         }
         let job = self.jobs.get_mut(&id)?;
         let delivery = self.deliveries.get_mut(&id)?;
+        request.admit(taken, &delivery.work.tenant);
         job.state = State::Running;
         job.token += 1;
         job.attempts += 1;
@@ -265,7 +282,7 @@ impl Tables {
             tenant: delivery.work.tenant.clone(),
             delivery_id: delivery.work.delivery_id.clone(),
             event: delivery.work.event.clone(),
-            lane: delivery.work.lane.clone(),
+            lane: delivery.work.lane().map(str::to_owned),
             headers: delivery.work.headers.clone(),
             body: delivery.work.body.clone(),
             received_ms: delivery.received_ms,
@@ -303,7 +320,11 @@ impl Tables {
             }
             if let Some(job) = self.jobs.get_mut(id) {
                 job.state = State::Pending;
+                job.attempts = job.attempts.saturating_sub(1);
                 job.run_at = now;
+            }
+            if let (Some(job), Some(delivery)) = (self.jobs.get(id), self.deliveries.get_mut(id)) {
+                delivery.attempts = job.attempts;
             }
         }
         lost.len() as u64
@@ -311,7 +332,7 @@ impl Tables {
 
     pub(super) fn signal(&mut self, plugin: &str, topic: &str, value: Bytes, now: i64) -> i64 {
         let signals = self.signals.entry((plugin.to_owned(), topic.to_owned())).or_default();
-        let seq = signals.last().map_or(0, |(seq, _, _)| *seq) + 1;
+        let seq = signals.last().map_or(now, |(seq, _, _)| now.max(*seq + 1));
         signals.push((seq, now, value));
         seq
     }
@@ -323,9 +344,9 @@ impl Tables {
 
     pub(super) fn forget_signals(&mut self, before_ms: i64) {
         for signals in self.signals.values_mut() {
-            let newest = signals.last().map_or(0, |(seq, _, _)| *seq);
-            signals.retain(|(seq, at, _)| *at >= before_ms || *seq == newest);
+            signals.retain(|(_, at, _)| *at >= before_ms);
         }
+        self.signals.retain(|_, signals| !signals.is_empty());
     }
 
     pub(super) fn cancel(&mut self, id: Uuid, reason: &str, now: i64) -> bool {
@@ -382,7 +403,7 @@ impl Tables {
             let entry = counts.entry((delivery.work.plugin.clone(), job.state)).or_default();
             entry.0 += 1;
             if job.run_at <= now {
-                entry.1 = entry.1.max(now - delivery.received_ms);
+                entry.1 = entry.1.max(now - job.run_at);
             }
         }
         let row = |((plugin, state), (jobs, oldest_ms))| Count {
@@ -411,7 +432,7 @@ impl Tables {
             tenant: delivery.work.tenant.clone(),
             delivery_id: delivery.work.delivery_id.clone(),
             event: delivery.work.event.clone(),
-            lane: delivery.work.lane.clone(),
+            lane: delivery.work.lane().map(str::to_owned),
             state,
             attempts: delivery.attempts,
             received_at: delivery.received_ms,

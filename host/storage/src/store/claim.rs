@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::{
     SqlStore,
-    accept::{text_array, uuid_array},
-    away,
+    accept::{int_array, text_array},
     rows::{IN_THE_WAY, get, kind, memo, parse, unpack_headers},
+    store_error,
+    text::{text, text_option},
 };
 
 /// Columns of a claimed job, its delivery and its body.
@@ -30,8 +31,8 @@ impl SqlStore {
             "SELECT DISTINCT plugin FROM job WHERE state IN ('pending', 'waiting') AND run_at <= {now}",
             [],
         );
-        let rows = self.db.read.query_all_raw(statement).await.map_err(away)?;
-        rows.iter().map(|row| get(row, "plugin")).collect()
+        let rows = self.db.read.query_all_raw(statement).await.map_err(store_error)?;
+        rows.iter().map(|row| text(row, "plugin")).collect()
     }
 
     pub(super) async fn claim_heads(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
@@ -40,12 +41,12 @@ impl SqlStore {
         }
         let tx = self.begin().await?;
         let rows = if self.db.is_sqlite() {
-            self.take_one_by_one(&tx, request).await?
+            self.take_as_only_writer(&tx, request).await?
         } else {
             self.take_at_once(&tx, request).await?
         };
         let claimed = self.complete(&tx, rows).await?;
-        tx.commit().await.map_err(away)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(claimed)
     }
 
@@ -55,17 +56,26 @@ impl SqlStore {
             "SELECT 1 AS one FROM job WHERE plugin = $1 AND state IN ('pending', 'waiting') AND run_at <= {now} LIMIT 1",
             [plugin.into()],
         );
-        Ok(self.db.read.query_one_raw(statement).await.map_err(away)?.is_some())
+        Ok(self
+            .db
+            .read
+            .query_one_raw(statement)
+            .await
+            .map_err(store_error)?
+            .is_some())
     }
 
     async fn take_at_once(&self, tx: &DatabaseTransaction, request: &ClaimRequest) -> StoreResult<Vec<QueryResult>> {
         let text = format!(
-            "WITH heads AS MATERIALIZED (\
-               SELECT j.id, j.plugin, j.lane, j.seq, j.dirty FROM job j \
+            "WITH due AS MATERIALIZED (\
+               SELECT j.id, j.plugin, j.tenant, j.lane, j.run_at, j.seq, j.dirty FROM job j \
                WHERE j.plugin = $1 AND j.state IN ('pending', 'waiting') AND j.run_at <= {{now}} AND NOT (j.tenant = ANY($4::text[])) \
                  AND (j.lane IS NULL OR (NOT EXISTS (SELECT 1 FROM lane_lease l WHERE l.plugin = j.plugin AND l.lane = j.lane) \
                    AND NOT {IN_THE_WAY})) \
-               ORDER BY j.seq LIMIT $2 FOR UPDATE OF j SKIP LOCKED), \
+               ORDER BY j.run_at, j.seq LIMIT $2 FOR UPDATE OF j SKIP LOCKED), \
+             heads AS (SELECT due.* FROM (SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY run_at, seq) AS place FROM due) due \
+               LEFT JOIN unnest($5::text[], $6::bigint[]) AS r(tenant, running) ON r.tenant = due.tenant \
+               WHERE due.tenant = '' OR due.place + COALESCE(r.running, 0) <= $7), \
              leased AS (INSERT INTO lane_lease (plugin, lane, job) \
                SELECT DISTINCT ON (plugin, lane) plugin, lane, id FROM heads WHERE lane IS NOT NULL ORDER BY plugin, lane, seq \
                ON CONFLICT DO NOTHING RETURNING job), \
@@ -75,78 +85,105 @@ impl SqlStore {
              taken AS (UPDATE job j SET state = 'running', token = token + 1, attempts = attempts + 1, \
                  lease_until = {{now}} + $3, dirty = true \
                FROM heads h WHERE j.id = h.id AND (h.lane IS NULL OR h.id IN (SELECT job FROM leased)) \
-               RETURNING j.id, j.seq, j.token, j.attempts, j.failures, j.first_failed_ms, h.dirty AS maybe_done, j.wait, j.wait_since) \
-             SELECT t.*, {COLUMNS}, {{now}} AS now_ms FROM taken t JOIN delivery d ON d.id = t.id JOIN body b ON b.id = t.id ORDER BY t.seq"
+               RETURNING j.id, j.run_at, j.seq, j.token, j.attempts, j.failures, j.first_failed_ms, h.dirty AS maybe_done, j.wait, j.wait_since) \
+             SELECT t.*, {COLUMNS}, {{now}} AS now_ms FROM taken t JOIN delivery d ON d.id = t.id JOIN body b ON b.id = t.id ORDER BY t.run_at, t.seq"
         );
         let values = [
             request.plugin.clone().into(),
             i64::from(request.limit).into(),
             lease(request).into(),
-            text_array(request.except_tenants.iter().cloned()),
+            text_array(request.full_tenants().into_iter()),
+            text_array(request.running.keys().cloned()),
+            int_array(request.running.values().map(|running| i64::from(*running))),
+            i64::from(request.tenant_limit).into(),
         ];
-        tx.query_all_raw(self.statement(&text, values)).await.map_err(away)
+        tx.query_all_raw(self.statement(&text, values))
+            .await
+            .map_err(store_error)
     }
 
-    async fn take_one_by_one(&self, tx: &DatabaseTransaction, request: &ClaimRequest) -> StoreResult<Vec<QueryResult>> {
-        let excepted: Vec<String> = (0..request.except_tenants.len())
-            .map(|at| format!("${}", at + 3))
-            .collect();
+    async fn take_as_only_writer(
+        &self,
+        tx: &DatabaseTransaction,
+        request: &ClaimRequest,
+    ) -> StoreResult<Vec<QueryResult>> {
+        let full = request.full_tenants();
+        let excepted: Vec<String> = (0..full.len()).map(|at| format!("${}", at + 3)).collect();
         let tenants = if excepted.is_empty() {
             String::new()
         } else {
             format!("AND j.tenant NOT IN ({})", excepted.join(", "))
         };
         let text = format!(
-            "SELECT j.id, j.plugin, j.lane, j.seq FROM job j \
+            "SELECT j.id, j.tenant, j.lane, j.seq FROM job j \
              WHERE j.plugin = $1 AND j.state IN ('pending', 'waiting') AND j.run_at <= {{now}} {tenants} \
                AND (j.lane IS NULL OR (NOT EXISTS (SELECT 1 FROM lane_lease l WHERE l.plugin = j.plugin AND l.lane = j.lane) \
                  AND NOT {IN_THE_WAY})) \
-             ORDER BY j.seq LIMIT $2"
+             ORDER BY j.run_at, j.seq LIMIT $2"
         );
         let mut values: Vec<Value> = vec![request.plugin.clone().into(), i64::from(request.limit).into()];
-        values.extend(request.except_tenants.iter().cloned().map(Value::from));
-        let heads = tx.query_all_raw(self.statement(&text, values)).await.map_err(away)?;
-        let mut taken = Vec::with_capacity(heads.len());
+        values.extend(full.into_iter().map(Value::from));
+        let heads = tx
+            .query_all_raw(self.statement(&text, values))
+            .await
+            .map_err(store_error)?;
+        let mut by_lane: HashMap<String, i64> = HashMap::new();
+        let mut admitted: Vec<(i64, Option<String>)> = Vec::with_capacity(heads.len());
+        let mut tenants = HashMap::new();
         for head in heads {
-            let id: Uuid = get(&head, "id")?;
-            let lane: Option<String> = get(&head, "lane")?;
-            if let Some(lane) = lane {
-                let lease = self.statement(
-                    "INSERT INTO lane_lease (plugin, lane, job) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-                    [request.plugin.clone().into(), lane.clone().into(), id.into()],
-                );
-                if tx.execute_raw(lease).await.map_err(away)?.rows_affected() == 0 {
-                    continue;
-                }
-                let overtaken = self.statement(
-                    "UPDATE delivery SET overtaken = 1 WHERE overtaken = 0 AND id IN (SELECT e.id FROM job e \
-                     WHERE e.plugin = $1 AND e.lane = $2 AND e.seq < $3 AND e.state = 'pending' AND e.failures > 0)",
-                    [
-                        request.plugin.clone().into(),
-                        lane.into(),
-                        get::<i64>(&head, "seq")?.into(),
-                    ],
-                );
-                tx.execute_raw(overtaken).await.map_err(away)?;
+            let (seq, lane): (i64, _) = (get(&head, "seq")?, text_option(&head, "lane")?);
+            if !request.admit(&mut tenants, &self::text(&head, "tenant")?) {
+                continue;
             }
-            let text = format!(
-                "SELECT j.id, j.token + 1 AS token, j.attempts + 1 AS attempts, j.failures, j.first_failed_ms, \
-                 j.dirty AS maybe_done, j.wait, j.wait_since, {COLUMNS}, {{now}} AS now_ms \
-                 FROM job j JOIN delivery d ON d.id = j.id JOIN body b ON b.id = j.id WHERE j.id = $1"
-            );
-            let row = tx
-                .query_one_raw(self.statement(&text, [id.into()]))
-                .await
-                .map_err(away)?;
-            let take = self.statement(
-                "UPDATE job SET state = 'running', token = token + 1, attempts = attempts + 1, lease_until = {now} + $2, \
-                 dirty = 1 WHERE id = $1",
-                [id.into(), lease(request).into()],
-            );
-            tx.execute_raw(take).await.map_err(away)?;
-            taken.extend(row);
+            if let Some(lane) = &lane {
+                let first = by_lane.entry(lane.clone()).or_insert(seq);
+                *first = seq.min(*first);
+            }
+            admitted.push((seq, lane));
         }
-        Ok(taken)
+        // Nobody else writes now, so a lane without a lease is ours; of two heads of one lane the earlier goes.
+        admitted.retain(|(seq, lane)| lane.as_ref().is_none_or(|lane| by_lane.get(lane) == Some(seq)));
+        if admitted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seqs: Vec<String> = admitted.iter().map(|(seq, _)| seq.to_string()).collect();
+        let seqs = Value::from(format!("[{}]", seqs.join(",")));
+        let run = async |text: &str, values: Vec<Value>| {
+            let statement = self.statement(text, values);
+            tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
+        };
+        if !by_lane.is_empty() {
+            run(
+                "INSERT INTO lane_lease (plugin, lane, job) SELECT plugin, lane, id FROM job \
+                 WHERE seq IN (SELECT value FROM json_each($1)) AND lane IS NOT NULL",
+                vec![seqs.clone()],
+            )
+            .await?;
+            run(
+                "UPDATE delivery SET overtaken = 1 WHERE overtaken = 0 AND id IN (SELECT e.id FROM job h JOIN job e \
+                 ON e.plugin = h.plugin AND e.lane = h.lane AND e.seq < h.seq AND e.state = 'pending' AND e.failures > 0 \
+                 WHERE h.seq IN (SELECT value FROM json_each($1)))",
+                vec![seqs.clone()],
+            )
+            .await?;
+        }
+        let text = format!(
+            "SELECT j.id, j.token + 1 AS token, j.attempts + 1 AS attempts, j.failures, j.first_failed_ms, \
+             j.dirty AS maybe_done, j.wait, j.wait_since, {COLUMNS}, {{now}} AS now_ms \
+             FROM job j JOIN delivery d ON d.id = j.id JOIN body b ON b.id = j.id \
+             WHERE j.seq IN (SELECT value FROM json_each($1)) ORDER BY j.run_at, j.seq"
+        );
+        let rows = tx
+            .query_all_raw(self.statement(&text, [seqs.clone()]))
+            .await
+            .map_err(store_error)?;
+        run(
+            "UPDATE job SET state = 'running', token = token + 1, attempts = attempts + 1, lease_until = {now} + $2, \
+             dirty = 1 WHERE seq IN (SELECT value FROM json_each($1))",
+            vec![seqs, lease(request).into()],
+        )
+        .await?;
+        Ok(rows)
     }
 
     /// Adds the memos; a wait that is over becomes one.
@@ -180,23 +217,12 @@ impl SqlStore {
         if jobs.is_empty() {
             return Ok(memos);
         }
-        let rows = if self.db.is_sqlite() {
-            let mut rows = Vec::new();
-            for job in jobs {
-                let statement = self.statement(
-                    "SELECT * FROM memo WHERE job = $1 ORDER BY started_ms, name",
-                    [(*job).into()],
-                );
-                rows.extend(tx.query_all_raw(statement).await.map_err(away)?);
-            }
-            rows
-        } else {
-            let statement = self.statement(
-                "SELECT * FROM memo WHERE job = ANY($1::uuid[]) ORDER BY started_ms, name",
-                [uuid_array(jobs.iter().copied())],
-            );
-            tx.query_all_raw(statement).await.map_err(away)?
-        };
+        let text = format!(
+            "SELECT * FROM memo WHERE job {} ORDER BY started_ms, name",
+            self.in_set()
+        );
+        let statement = self.statement(&text, [self.set(jobs)]);
+        let rows = tx.query_all_raw(statement).await.map_err(store_error)?;
         for row in &rows {
             let (job, memo) = memo(row)?;
             memos.entry(job).or_default().push(memo);
@@ -215,7 +241,7 @@ impl SqlStore {
             "UPDATE job SET wait = NULL, wait_topic = NULL, wait_since = NULL WHERE id = $1",
             [one.fence.job.into()],
         );
-        tx.execute_raw(clear).await.map_err(away).map(|_| ())
+        tx.execute_raw(clear).await.map_err(store_error).map(|_| ())
     }
 
     pub(super) async fn first_signal(
@@ -231,7 +257,7 @@ impl SqlStore {
         );
         tx.query_one_raw(statement)
             .await
-            .map_err(away)?
+            .map_err(store_error)?
             .map(|row| get(&row, "value"))
             .transpose()
     }
@@ -250,12 +276,12 @@ fn claim_of(row: &QueryResult) -> StoreResult<Claimed> {
             token: get(row, "token")?,
         },
         kind: kind(&get::<String>(row, "kind")?)?,
-        plugin: get(row, "plugin")?,
-        handler: get(row, "handler")?,
-        tenant: get(row, "tenant")?,
-        delivery_id: get(row, "delivery_id")?,
-        event: get(row, "event")?,
-        lane: get(row, "lane")?,
+        plugin: text(row, "plugin")?,
+        handler: text(row, "handler")?,
+        tenant: text(row, "tenant")?,
+        delivery_id: text(row, "delivery_id")?,
+        event: text(row, "event")?,
+        lane: text_option(row, "lane")?,
         headers: unpack_headers(&get::<Vec<u8>>(row, "headers")?),
         body: get::<Vec<u8>>(row, "body")?.into(),
         received_ms: get(row, "received_ms")?,

@@ -2,11 +2,15 @@
 //! one statement it does.
 
 mod accept;
+mod arm;
 mod claim;
+mod error;
+mod purge;
 mod read;
 mod replay;
 mod rows;
 mod tend;
+mod text;
 mod write;
 
 use std::sync::{
@@ -18,12 +22,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_inbox::{
     model::{Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, Write, WriteError, Written},
-    store::{ClaimRequest, Store, StoreError, StoreResult},
+    store::{ClaimRequest, Store, StoreResult},
 };
 use jackfield_sdk::run::Fence;
-use sea_orm::{DatabaseTransaction, DbErr, Statement, Value};
+use sea_orm::{DatabaseTransaction, Statement, Value};
 use uuid::Uuid;
 
+use self::error::{persistently, store_error};
 use crate::open::Database;
 
 /// The inbox in a database.
@@ -45,60 +50,75 @@ impl SqlStore {
         Self { db, clock: Some(clock) }
     }
 
-    /// A statement; `{now}` in the text is the clock.
+    /// A statement; `{now}` in the text is the clock. The one place where values go to the database.
     fn statement(&self, text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
         let now = match &self.clock {
-            Some(clock) => clock.load(Ordering::SeqCst).to_string(),
+            Some(clock) => format!("CAST({} AS bigint)", clock.load(Ordering::SeqCst)),
             None if self.db.is_sqlite() => "CAST(unixepoch('subsec') * 1000 AS INTEGER)".to_owned(),
             None => "(extract(epoch from clock_timestamp()) * 1000)::bigint".to_owned(),
         };
+        let values = values.into_iter().map(text::storable);
         Statement::from_sql_and_values(self.db.backend, text.replace("{now}", &now), values)
     }
 
-    async fn begin(&self) -> StoreResult<DatabaseTransaction> {
-        self.db.begin().await.map_err(away)
+    /// `IN`, with the set that [`SqlStore::set`] gives as the first value.
+    fn in_set(&self) -> &'static str {
+        if self.db.is_sqlite() {
+            "IN (SELECT unhex(value) FROM json_each($1))"
+        } else {
+            "= ANY($1::uuid[])"
+        }
     }
-}
 
-/// Every database error is "not now": the caller answers 503 and the sender tries again.
-fn away(error: DbErr) -> StoreError {
-    StoreError(error.to_string())
+    /// Ids as one value; SQLite has no arrays, so there they are JSON.
+    fn set(&self, ids: &[Uuid]) -> Value {
+        if self.db.is_sqlite() {
+            let ids: Vec<String> = ids.iter().map(|id| format!("\"{}\"", id.simple())).collect();
+            format!("[{}]", ids.join(",")).into()
+        } else {
+            accept::uuid_array(ids.iter().copied())
+        }
+    }
+
+    async fn begin(&self) -> StoreResult<DatabaseTransaction> {
+        self.db.begin().await.map_err(store_error)
+    }
 }
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn accept(&self, batch: Vec<NewWork>) -> StoreResult<Vec<Stored>> {
-        self.accept_batch(batch).await
+    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
+        persistently(|| self.accept_batch(batch)).await
     }
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
-        self.claim_heads(request).await
+        persistently(|| self.claim_heads(request)).await
     }
     async fn due(&self) -> StoreResult<Vec<String>> {
         self.due_plugins().await
     }
-    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
-        self.write_batch(writes).await
+    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        persistently(|| self.write_batch(writes)).await
     }
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
-        self.extend_leases(fences, lease_ms).await
+        persistently(|| self.extend_leases(fences, lease_ms)).await
     }
     async fn reclaim(&self) -> StoreResult<u64> {
-        self.reclaim_lost().await
+        persistently(|| self.reclaim_lost()).await
     }
     async fn signal(&self, plugin: &str, topic: &str, value: Bytes) -> StoreResult<i64> {
-        self.send_signal(plugin, topic, value).await
+        persistently(|| self.send_signal(plugin, topic, &value)).await
     }
     async fn cursor(&self, plugin: &str, topic: &str) -> StoreResult<i64> {
         self.topic_cursor(plugin, topic).await
     }
     async fn cancel(&self, id: Uuid, reason: &str) -> StoreResult<bool> {
-        self.cancel_one(id, reason).await
+        persistently(|| self.cancel_one(id, reason)).await
     }
     async fn hold(&self, plugin: &str, reason: &str) -> StoreResult<u64> {
-        self.shift(plugin, "pending", "held", Some(reason)).await
+        persistently(|| self.shift(plugin, "pending", "held", Some(reason))).await
     }
     async fn unhold(&self, plugin: &str) -> StoreResult<u64> {
-        self.shift(plugin, "held", "pending", None).await
+        persistently(|| self.shift(plugin, "held", "pending", None)).await
     }
     async fn list(&self, filter: &Filter, before: Option<Uuid>, limit: u32) -> StoreResult<Vec<Summary>> {
         self.list_page(filter, before, limit).await
@@ -113,7 +133,7 @@ impl Store for SqlStore {
         self.begin_replay(filter, mode).await
     }
     async fn replay_step(&self, id: Uuid, chunk: u32) -> StoreResult<Option<Replay>> {
-        self.step_replay(id, chunk).await
+        persistently(|| self.step_replay(id, chunk)).await
     }
     async fn replay_get(&self, id: Uuid) -> StoreResult<Option<Replay>> {
         self.one_replay(id).await
@@ -122,7 +142,7 @@ impl Store for SqlStore {
         self.open_replays().await
     }
     async fn purge(&self, before_ms: i64, limit: u32) -> StoreResult<u64> {
-        self.purge_old(before_ms, limit).await
+        persistently(|| self.purge_old(before_ms, limit)).await
     }
     async fn counts(&self) -> StoreResult<Vec<Count>> {
         self.live_counts().await

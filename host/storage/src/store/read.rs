@@ -9,8 +9,10 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use super::{
-    SqlStore, away,
+    SqlStore,
     rows::{get, memo, parse, summary, summary_sql, unpack_headers},
+    store_error,
+    text::text_option,
 };
 
 impl SqlStore {
@@ -33,7 +35,7 @@ impl SqlStore {
             .read
             .query_all_raw(self.statement(&text, values))
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         rows.iter().map(summary).collect()
     }
 
@@ -48,7 +50,7 @@ impl SqlStore {
             .read
             .query_one_raw(self.statement(&text, values))
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         let count: i64 = row.map(|row| get(&row, "n")).transpose()?.unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
     }
@@ -60,14 +62,14 @@ impl SqlStore {
             .read
             .query_one_raw(self.statement(&text, [id.into()]))
             .await
-            .map_err(away)?
+            .map_err(store_error)?
         else {
             return Ok(None);
         };
         let read = |text: &'static str| self.db.read.query_all_raw(self.statement(text, [id.into()]));
         let bodies = read("SELECT headers, body FROM body WHERE id = $1")
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         let (headers, body) = match bodies.first() {
             Some(row) => (
                 unpack_headers(&get::<Vec<u8>>(row, "headers")?),
@@ -77,10 +79,10 @@ impl SqlStore {
         };
         let attempts = read("SELECT * FROM attempt WHERE job = $1 ORDER BY number, started_ms")
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         let steps = read("SELECT * FROM memo WHERE job = $1 ORDER BY started_ms, name")
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         let outcome: Option<String> = get(&row, "outcome")?;
         let wait: Option<String> = get(&row, "wait")?;
         let orphans: Option<String> = get(&row, "orphans")?;
@@ -96,7 +98,7 @@ impl SqlStore {
                         number: u32::try_from(get::<i32>(row, "number")?).unwrap_or(0),
                         started_at: get(row, "started_ms")?,
                         ended_at: get(row, "ended_ms")?,
-                        error: get(row, "error")?,
+                        error: text_option(row, "error")?,
                     })
                 })
                 .collect::<StoreResult<_>>()?,

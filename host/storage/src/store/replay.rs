@@ -8,9 +8,10 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use super::{
-    SqlStore, away,
+    SqlStore,
     read::conditions,
     rows::{get, json, parse, state},
+    store_error,
 };
 
 impl SqlStore {
@@ -21,27 +22,31 @@ impl SqlStore {
             ..filter.clone()
         };
         let total = self.count_matching(&filter).await?;
+        // What has not ended is not armed, so there is nothing to look at.
+        let idle = filter.state.is_some_and(|state| !state.ended());
+        let passed = if idle { total } else { 0 };
         let replay = Replay {
             id: Uuid::now_v7(),
             filter,
             mode,
             total,
-            seen: 0,
+            seen: passed,
             armed: 0,
-            skipped: 0,
-            finished: total == 0,
+            skipped: passed,
+            finished: idle || total == 0,
         };
         let statement = self.statement(
-            "INSERT INTO replay (id, filter, mode, total, seen, armed, skipped, finished) VALUES ($1, $2, $3, $4, 0, 0, 0, $5)",
+            "INSERT INTO replay (id, filter, mode, total, seen, armed, skipped, finished, begun_ms) VALUES ($1, $2, $3, $4, $6, 0, $6, $5, {now})",
             [
                 replay.id.into(),
                 json(&replay.filter)?.into(),
                 json(&mode)?.into(),
                 i64::try_from(total).unwrap_or(i64::MAX).into(),
                 replay.finished.into(),
+                i64::try_from(passed).unwrap_or(i64::MAX).into(),
             ],
         );
-        self.db.write.execute_raw(statement).await.map_err(away)?;
+        self.db.write.execute_raw(statement).await.map_err(store_error)?;
         Ok(replay)
     }
 
@@ -52,12 +57,14 @@ impl SqlStore {
         let Some(row) = tx
             .query_one_raw(self.statement(&text, [id.into()]))
             .await
-            .map_err(away)?
+            .map_err(store_error)?
         else {
+            tx.rollback().await.map_err(store_error)?;
             return Ok(None);
         };
         let mut replay = replay_of(&row)?;
         if replay.finished {
+            tx.rollback().await.map_err(store_error)?;
             return Ok(Some(replay));
         }
         let last: Option<Uuid> = get(&row, "last")?;
@@ -77,12 +84,16 @@ impl SqlStore {
         }
         values.push(i64::from(chunk).into());
         let text = format!(
-            "SELECT d.id, d.state FROM delivery d WHERE {} ORDER BY d.id LIMIT ${}",
+            "SELECT d.id, d.state FROM delivery d WHERE {} ORDER BY d.id LIMIT ${}{lock}",
             conditions.join(" AND "),
             values.len()
         );
-        let rows = tx.query_all_raw(self.statement(&text, values)).await.map_err(away)?;
+        let rows = tx
+            .query_all_raw(self.statement(&text, values))
+            .await
+            .map_err(store_error)?;
         let mut last = last;
+        let mut armed = Vec::new();
         for row in &rows {
             let one: Uuid = get(row, "id")?;
             let ended: Option<String> = get(row, "state")?;
@@ -90,12 +101,13 @@ impl SqlStore {
             replay.seen += 1;
             last = Some(one);
             if arms(replay.mode, now_state) {
-                self.arm(&tx, one, replay.mode).await?;
+                armed.push(one);
                 replay.armed += 1;
             } else {
                 replay.skipped += 1;
             }
         }
+        self.arm(&tx, &armed, replay.mode).await?;
         replay.finished = rows.len() < chunk as usize;
         let count = |count: u64| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
         let statement = self.statement(
@@ -109,8 +121,8 @@ impl SqlStore {
                 last.into(),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away)?;
-        tx.commit().await.map_err(away)?;
+        tx.execute_raw(statement).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(Some(replay))
     }
 
@@ -120,7 +132,7 @@ impl SqlStore {
             .read
             .query_one_raw(statement)
             .await
-            .map_err(away)?
+            .map_err(store_error)?
             .as_ref()
             .map(replay_of)
             .transpose()
@@ -132,7 +144,7 @@ impl SqlStore {
             .read
             .query_all_raw(statement)
             .await
-            .map_err(away)?
+            .map_err(store_error)?
             .iter()
             .map(replay_of)
             .collect()

@@ -10,10 +10,12 @@ use sea_orm::{DbErr, QueryResult, TryGetable};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use super::text::{text, text_option};
+
 /// A column's value.
 pub(super) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> Result<T, StoreError> {
     row.try_get("", column)
-        .map_err(|error: DbErr| StoreError(error.to_string()))
+        .map_err(|error: DbErr| StoreError::Away(error.to_string()))
 }
 
 /// Headers as they are kept.
@@ -45,31 +47,32 @@ pub(super) fn unpack_headers(mut packed: &[u8]) -> Vec<(String, Bytes)> {
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError(format!("cannot write JSON: {error}")))
+    serde_json::to_string(value).map_err(|error| StoreError::Away(format!("cannot write JSON: {error}")))
 }
 
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError(format!("a row holds JSON that does not fit: {error}")))
+    serde_json::from_str(text).map_err(|error| StoreError::Away(format!("a row holds JSON that does not fit: {error}")))
 }
 
 pub(super) fn state(text: &str) -> Result<State, StoreError> {
     text.parse()
-        .map_err(|error: jackfield_inbox::model::UnknownState| StoreError(error.to_string()))
+        .map_err(|error: jackfield_inbox::model::UnknownState| StoreError::Away(error.to_string()))
 }
 
 pub(super) fn kind(text: &str) -> Result<WorkKind, StoreError> {
     let all = [WorkKind::Webhook, WorkKind::Job, WorkKind::Schedule, WorkKind::Death];
     all.into_iter()
         .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| StoreError(format!("`{text}` is no kind of work")))
+        .ok_or_else(|| StoreError::Away(format!("`{text}` is no kind of work")))
 }
 
 pub(super) fn memo(row: &QueryResult) -> Result<(Uuid, Memo), StoreError> {
     let state: Vec<u8> = get(row, "state")?;
     let memo = Memo {
-        name: get(row, "name")?,
-        key: get(row, "key")?,
-        state: serde_json::from_slice(&state).map_err(|error| StoreError(format!("a memo does not fit: {error}")))?,
+        name: text(row, "name")?,
+        key: text(row, "key")?,
+        state: serde_json::from_slice(&state)
+            .map_err(|error| StoreError::Away(format!("a memo does not fit: {error}")))?,
         attempt: u32::try_from(get::<i32>(row, "attempt")?).unwrap_or(0),
         started_ms: get(row, "started_ms")?,
         ended_ms: get(row, "ended_ms")?,
@@ -92,20 +95,20 @@ pub(super) fn summary(row: &QueryResult) -> Result<Summary, StoreError> {
     Ok(Summary {
         id: get(row, "id")?,
         kind: kind(&get::<String>(row, "kind")?)?,
-        plugin: get(row, "plugin")?,
-        handler: get(row, "handler")?,
-        tenant: get(row, "tenant")?,
-        delivery_id: get(row, "delivery_id")?,
-        event: get(row, "event")?,
-        lane: get(row, "lane")?,
+        plugin: text(row, "plugin")?,
+        handler: text(row, "handler")?,
+        tenant: text(row, "tenant")?,
+        delivery_id: text(row, "delivery_id")?,
+        event: text(row, "event")?,
+        lane: text_option(row, "lane")?,
         state: now_state,
         attempts: u32::try_from(attempts).unwrap_or(0),
         received_at: get(row, "received_ms")?,
         next_attempt_at: get(row, "next_ms")?,
         finished_at: get(row, "finished_ms")?,
-        outcome: get(row, "summary")?,
-        reason: get(row, "reason")?,
-        last_error: get(row, "last_error")?,
+        outcome: text_option(row, "summary")?,
+        reason: text_option(row, "reason")?,
+        last_error: text_option(row, "last_error")?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Leases, signals, holds, retention, small values, the clock.
+//! Leases, signals, holds, small values, the clock.
 
 use bytes::Bytes;
 use jackfield_inbox::{
@@ -6,14 +6,15 @@ use jackfield_inbox::{
     store::{StoreError, StoreResult},
 };
 use jackfield_sdk::run::Fence;
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use uuid::Uuid;
 
 use super::{
     SqlStore,
     accept::{int_array, uuid_array},
-    away,
     rows::{get, state},
+    store_error,
+    text::{text, text_option},
 };
 
 impl SqlStore {
@@ -27,11 +28,11 @@ impl SqlStore {
                     "UPDATE job SET lease_until = {now} + $3 WHERE id = $1 AND token = $2 AND state = 'running'",
                     [fence.job.into(), fence.token.into(), lease.into()],
                 );
-                if tx.execute_raw(statement).await.map_err(away)?.rows_affected() > 0 {
+                if tx.execute_raw(statement).await.map_err(store_error)?.rows_affected() > 0 {
                     held.push(fence.job);
                 }
             }
-            tx.commit().await.map_err(away)?;
+            tx.commit().await.map_err(store_error)?;
         } else {
             let statement = self.statement(
                 "UPDATE job j SET lease_until = {now} + $3 FROM unnest($1::uuid[], $2::bigint[]) AS f(id, token) \
@@ -42,7 +43,7 @@ impl SqlStore {
                     lease.into(),
                 ],
             );
-            for row in self.db.write.query_all_raw(statement).await.map_err(away)? {
+            for row in self.db.write.query_all_raw(statement).await.map_err(store_error)? {
                 held.push(get(&row, "id")?);
             }
         }
@@ -58,7 +59,7 @@ impl SqlStore {
             "SELECT 1 AS one FROM job WHERE state = 'running' AND lease_until < {now} LIMIT 1",
             [],
         );
-        if self.db.read.query_one_raw(look).await.map_err(away)?.is_none() {
+        if self.db.read.query_one_raw(look).await.map_err(store_error)?.is_none() {
             return Ok(0);
         }
         let tx = self.begin().await?;
@@ -68,49 +69,43 @@ impl SqlStore {
             " FOR UPDATE SKIP LOCKED"
         };
         let text = format!(
-            "SELECT id, plugin, lane FROM job WHERE state = 'running' AND lease_until < {{now}} ORDER BY id{lock}"
+            "SELECT id, plugin, lane FROM job WHERE state = 'running' AND lease_until < {{now}} ORDER BY id LIMIT 1000{lock}"
         );
-        let lost = tx.query_all_raw(self.statement(&text, [])).await.map_err(away)?;
+        let lost = tx.query_all_raw(self.statement(&text, [])).await.map_err(store_error)?;
         for row in &lost {
             let id: Uuid = get(row, "id")?;
-            let back = "UPDATE job SET state = 'pending', run_at = {now} WHERE id = $1";
-            tx.execute_raw(self.statement(back, [id.into()])).await.map_err(away)?;
-            tx.execute_raw(self.statement(
-                "DELETE FROM lane_lease WHERE job = $1 AND plugin = $2 AND lane = $3",
-                [
-                    id.into(),
-                    get::<String>(row, "plugin")?.into(),
-                    get::<Option<String>>(row, "lane")?.into(),
-                ],
-            ))
-            .await
-            .map_err(away)?;
+            let back = "UPDATE job SET state = 'pending', attempts = attempts - 1, run_at = {now} WHERE id = $1";
+            tx.execute_raw(self.statement(back, [id.into()]))
+                .await
+                .map_err(store_error)?;
+            self.free_lane_of(&tx, id, row).await?;
         }
-        tx.commit().await.map_err(away)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(lost.len() as u64)
     }
 
-    pub(super) async fn send_signal(&self, plugin: &str, topic: &str, value: Bytes) -> StoreResult<i64> {
+    pub(super) async fn send_signal(&self, plugin: &str, topic: &str, value: &Bytes) -> StoreResult<i64> {
         let tx = self.begin().await?;
         let next = self.statement(
-            "INSERT INTO topic (plugin, topic, seq) VALUES ($1, $2, 1) \
-             ON CONFLICT (plugin, topic) DO UPDATE SET seq = topic.seq + 1 RETURNING seq",
+            "INSERT INTO topic (plugin, topic, seq) VALUES ($1, $2, {now}) \
+             ON CONFLICT (plugin, topic) DO UPDATE SET \
+               seq = CASE WHEN topic.seq >= excluded.seq THEN topic.seq + 1 ELSE excluded.seq END RETURNING seq",
             [plugin.into(), topic.into()],
         );
-        let row = tx.query_one_raw(next).await.map_err(away)?;
-        let row = row.ok_or_else(|| StoreError("the topic has no row".to_owned()))?;
+        let row = tx.query_one_raw(next).await.map_err(store_error)?;
+        let row = row.ok_or_else(|| StoreError::Away("the topic has no row".to_owned()))?;
         let seq: i64 = get(&row, "seq")?;
         let signal = self.statement(
             "INSERT INTO signal (plugin, topic, seq, sent_ms, value) VALUES ($1, $2, $3, {now}, $4)",
             [plugin.into(), topic.into(), seq.into(), value.to_vec().into()],
         );
-        tx.execute_raw(signal).await.map_err(away)?;
+        tx.execute_raw(signal).await.map_err(store_error)?;
         let wake = self.statement(
             "UPDATE job SET run_at = {now} WHERE plugin = $1 AND wait_topic = $2 AND state = 'waiting' AND run_at > {now}",
             [plugin.into(), topic.into()],
         );
-        tx.execute_raw(wake).await.map_err(away)?;
-        tx.commit().await.map_err(away)?;
+        tx.execute_raw(wake).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(seq)
     }
 
@@ -119,23 +114,21 @@ impl SqlStore {
             "SELECT seq FROM topic WHERE plugin = $1 AND topic = $2",
             [plugin.into(), topic.into()],
         );
-        let row = self.db.read.query_one_raw(statement).await.map_err(away)?;
+        let row = self.db.read.query_one_raw(statement).await.map_err(store_error)?;
         row.map_or(Ok(0), |row| get(&row, "seq"))
     }
 
     pub(super) async fn cancel_one(&self, id: Uuid, reason: &str) -> StoreResult<bool> {
         let tx = self.begin().await?;
         let gone = self.statement(
-            "DELETE FROM job WHERE id = $1 RETURNING token, attempts, dirty",
+            "DELETE FROM job WHERE id = $1 RETURNING plugin, lane, token, attempts, dirty",
             [id.into()],
         );
-        let Some(row) = tx.query_one_raw(gone).await.map_err(away)? else {
-            tx.rollback().await.map_err(away)?;
+        let Some(row) = tx.query_one_raw(gone).await.map_err(store_error)? else {
+            tx.rollback().await.map_err(store_error)?;
             return Ok(false);
         };
-        tx.execute_raw(self.statement("DELETE FROM lane_lease WHERE job = $1", [id.into()]))
-            .await
-            .map_err(away)?;
+        self.free_lane_of(&tx, id, &row).await?;
         let end = self.statement(
             "UPDATE delivery SET state = 'cancelled', finished_ms = {now}, reason = $2, token = $3, attempts = $4, dirty = $5 \
              WHERE id = $1",
@@ -147,9 +140,20 @@ impl SqlStore {
                 get::<bool>(&row, "dirty")?.into(),
             ],
         );
-        tx.execute_raw(end).await.map_err(away)?;
-        tx.commit().await.map_err(away)?;
+        tx.execute_raw(end).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(true)
+    }
+
+    async fn free_lane_of(&self, tx: &DatabaseTransaction, id: Uuid, job: &QueryResult) -> StoreResult<()> {
+        let Some(lane) = text_option(job, "lane")? else {
+            return Ok(());
+        };
+        let statement = self.statement(
+            "DELETE FROM lane_lease WHERE plugin = $1 AND lane = $2 AND job = $3",
+            [text(job, "plugin")?.into(), lane.into(), id.into()],
+        );
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     pub(super) async fn shift(&self, plugin: &str, from: &str, to: &str, reason: Option<&str>) -> StoreResult<u64> {
@@ -157,62 +161,36 @@ impl SqlStore {
             "SELECT 1 AS one FROM job WHERE plugin = $1 AND state = $2 LIMIT 1",
             [plugin.into(), from.into()],
         );
-        if self.db.read.query_one_raw(look).await.map_err(away)?.is_none() {
+        if self.db.read.query_one_raw(look).await.map_err(store_error)?.is_none() {
             return Ok(0);
         }
         let tx = self.begin().await?;
-        let note = self.statement(
-            "UPDATE delivery SET reason = $3 WHERE id IN (SELECT id FROM job WHERE plugin = $1 AND state = $2)",
-            [plugin.into(), from.into(), reason.map(str::to_owned).into()],
-        );
-        tx.execute_raw(note).await.map_err(away)?;
-        let statement = self.statement(
-            "UPDATE job SET state = $3 WHERE plugin = $1 AND state = $2",
+        // Jobs first, as everybody locks them, then their deliveries.
+        let moved = self.statement(
+            "UPDATE job SET state = $3 WHERE plugin = $1 AND state = $2 RETURNING id",
             [plugin.into(), from.into(), to.into()],
         );
-        let moved = tx.execute_raw(statement).await.map_err(away)?.rows_affected();
-        tx.commit().await.map_err(away)?;
-        Ok(moved)
-    }
-
-    pub(super) async fn purge_old(&self, before_ms: i64, limit: u32) -> StoreResult<u64> {
-        let tx = self.begin().await?;
-        let old = self.statement(
-            "SELECT id FROM delivery WHERE state IS NOT NULL AND received_ms < $1 ORDER BY received_ms LIMIT $2",
-            [before_ms.into(), i64::from(limit).into()],
-        );
-        let rows = tx.query_all_raw(old).await.map_err(away)?;
-        for row in &rows {
-            let id: Uuid = get(row, "id")?;
-            for text in [
-                "DELETE FROM dedup WHERE key = (SELECT dedup FROM delivery WHERE id = $1) AND delivery = $1",
-                "DELETE FROM memo WHERE job = $1",
-                "DELETE FROM attempt WHERE job = $1",
-                "DELETE FROM body WHERE id = $1",
-                "DELETE FROM delivery WHERE id = $1",
-            ] {
-                tx.execute_raw(self.statement(text, [id.into()])).await.map_err(away)?;
-            }
-        }
-        // The newest signal of a topic stays, so that its sequence numbers go on.
-        let signals = self.statement("DELETE FROM signal WHERE sent_ms < $1", [before_ms.into()]);
-        tx.execute_raw(signals).await.map_err(away)?;
-        tx.commit().await.map_err(away)?;
-        Ok(rows.len() as u64)
+        let moved = tx.query_all_raw(moved).await.map_err(store_error)?;
+        let ids: Vec<Uuid> = moved.iter().map(|row| get(row, "id")).collect::<StoreResult<_>>()?;
+        let text = format!("UPDATE delivery SET reason = $2 WHERE id {}", self.in_set());
+        let note = self.statement(&text, [self.set(&ids), reason.map(str::to_owned).into()]);
+        tx.execute_raw(note).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(ids.len() as u64)
     }
 
     pub(super) async fn live_counts(&self) -> StoreResult<Vec<Count>> {
         let statement = self.statement(
             "SELECT j.plugin, j.state, CAST(count(*) AS bigint) AS jobs, \
-             CAST(COALESCE(max(CASE WHEN j.run_at <= {now} THEN {now} - d.received_ms END), 0) AS bigint) AS oldest_ms \
-             FROM job j JOIN delivery d ON d.id = j.id GROUP BY j.plugin, j.state",
+             CAST(COALESCE({now} - min(CASE WHEN j.run_at <= {now} THEN j.run_at END), 0) AS bigint) AS oldest_ms \
+             FROM job j GROUP BY j.plugin, j.state",
             [],
         );
-        let rows = self.db.read.query_all_raw(statement).await.map_err(away)?;
+        let rows = self.db.read.query_all_raw(statement).await.map_err(store_error)?;
         rows.iter()
             .map(|row| {
                 Ok(Count {
-                    plugin: get(row, "plugin")?,
+                    plugin: text(row, "plugin")?,
                     state: state(&get::<String>(row, "state")?)?,
                     jobs: u64::try_from(get::<i64>(row, "jobs")?).unwrap_or(0),
                     oldest_ms: get(row, "oldest_ms")?,
@@ -224,11 +202,14 @@ impl SqlStore {
     pub(super) async fn host_values(&self, prefix: &str) -> StoreResult<Vec<(String, Bytes)>> {
         let statement = self.statement(
             "SELECT key, value FROM host_value WHERE substr(key, 1, $2) = $1 ORDER BY key",
-            [prefix.into(), i32::try_from(prefix.len()).unwrap_or(i32::MAX).into()],
+            [
+                prefix.into(),
+                i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX).into(),
+            ],
         );
-        let rows = self.db.read.query_all_raw(statement).await.map_err(away)?;
+        let rows = self.db.read.query_all_raw(statement).await.map_err(store_error)?;
         rows.iter()
-            .map(|row| Ok((get(row, "key")?, get::<Vec<u8>>(row, "value")?.into())))
+            .map(|row| Ok((text(row, "key")?, get::<Vec<u8>>(row, "value")?.into())))
             .collect()
     }
 
@@ -240,7 +221,12 @@ impl SqlStore {
             ),
             None => self.statement("DELETE FROM host_value WHERE key = $1", [key.into()]),
         };
-        self.db.write.execute_raw(statement).await.map_err(away).map(|_| ())
+        self.db
+            .write
+            .execute_raw(statement)
+            .await
+            .map_err(store_error)
+            .map(|_| ())
     }
 
     pub(super) async fn clock_ms(&self) -> StoreResult<i64> {
@@ -249,9 +235,9 @@ impl SqlStore {
             .read
             .query_one_raw(self.statement("SELECT {now} AS now_ms", []))
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         row.map_or_else(
-            || Err(StoreError("the clock gave no row".to_owned())),
+            || Err(StoreError::Away("the clock gave no row".to_owned())),
             |row| get(&row, "now_ms"),
         )
     }
@@ -260,9 +246,9 @@ impl SqlStore {
         let row = tx
             .query_one_raw(self.statement("SELECT {now} AS now_ms", []))
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         row.map_or_else(
-            || Err(StoreError("the clock gave no row".to_owned())),
+            || Err(StoreError::Away("the clock gave no row".to_owned())),
             |row| get(&row, "now_ms"),
         )
     }

@@ -1,10 +1,10 @@
 //! Writes of runs: memos, parks, ends. Each is fenced: the job row is locked `WHERE token = mine` first; no row, no write.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jackfield_inbox::{
     model::{AttemptEnd, Next, Write, WriteError, Written, key_base},
-    store::StoreResult,
+    store::{StoreError, StoreResult},
 };
 use jackfield_sdk::run::{Fence, Memo, MemoState, Wait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::{
     SqlStore,
     accept::{bytes_array, int_array, text_array, uuid_array},
-    away,
     rows::{get, json},
+    store_error,
+    text::{text, text_option},
 };
 
 /// What a write needs to know of its job.
@@ -25,16 +26,17 @@ struct Owned {
 }
 
 impl SqlStore {
-    pub(super) async fn write_batch(&self, writes: Vec<Write>) -> StoreResult<Vec<Result<Written, WriteError>>> {
+    pub(super) async fn write_batch(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
         let tx = self.begin().await?;
-        let owned = self.lock_owned(&tx, &writes).await?;
+        let owned = self.lock_owned(&tx, writes).await?;
+        let mut let_go = HashSet::new();
         let mut answers = vec![Err(WriteError::Fenced); writes.len()];
         let (mut memos, mut dones) = (Vec::new(), Vec::new());
         for (at, write) in writes.iter().enumerate() {
             let fence = write.fence();
             let Some(job) = owned
                 .get(&fence.job)
-                .filter(|(token, _)| *token == fence.token)
+                .filter(|(token, _)| *token == fence.token && !let_go.contains(&fence.job))
                 .map(|(_, job)| job)
             else {
                 continue;
@@ -44,8 +46,15 @@ impl SqlStore {
                     memos.push((fence.job, memo));
                     Written::Ok
                 }
-                Write::Park(_, wait) => self.park(&tx, fence, job, wait).await?,
+                Write::Park(_, wait) => {
+                    let parked = self.park(&tx, fence, job, wait).await?;
+                    if parked == Written::Ok {
+                        let_go.insert(fence.job);
+                    }
+                    parked
+                }
                 Write::End(_, end) => {
+                    let_go.insert(fence.job);
                     match &end.next {
                         Next::Done(_) => dones.push((fence, job, end.as_ref())),
                         _ => self.end_otherwise(&tx, fence, job, end).await?,
@@ -56,34 +65,26 @@ impl SqlStore {
         }
         self.put_memos(&tx, &memos).await?;
         self.end_done(&tx, &dones).await?;
-        tx.commit().await.map_err(away)?;
+        tx.commit().await.map_err(store_error)?;
         Ok(answers)
     }
 
     /// Locks the jobs that are written, and tells which token runs them now.
     async fn lock_owned(&self, tx: &DatabaseTransaction, writes: &[Write]) -> StoreResult<HashMap<Uuid, (i64, Owned)>> {
-        let rows = if self.db.is_sqlite() {
-            let mut rows = Vec::new();
-            for write in writes {
-                let statement = self.statement(
-                    "SELECT id, token, plugin, lane, attempts FROM job WHERE id = $1 AND state = 'running'",
-                    [write.fence().job.into()],
-                );
-                rows.extend(tx.query_one_raw(statement).await.map_err(away)?);
-            }
-            rows
-        } else {
-            let statement = self.statement(
-                "SELECT id, token, plugin, lane, attempts FROM job WHERE id = ANY($1::uuid[]) AND state = 'running' \
-                 ORDER BY id FOR NO KEY UPDATE",
-                [uuid_array(writes.iter().map(|write| write.fence().job))],
-            );
-            tx.query_all_raw(statement).await.map_err(away)?
-        };
+        let ids: Vec<Uuid> = writes.iter().map(|write| write.fence().job).collect();
+        let lock = if self.db.is_sqlite() { "" } else { "FOR NO KEY UPDATE" };
+        let locked = format!(
+            "SELECT id, token, plugin, lane, attempts FROM job WHERE id {} AND state = 'running' ORDER BY id {lock}",
+            self.in_set()
+        );
+        let rows = tx
+            .query_all_raw(self.statement(&locked, [self.set(&ids)]))
+            .await
+            .map_err(store_error)?;
         let owned = |row: &QueryResult| -> StoreResult<(Uuid, (i64, Owned))> {
             let job = Owned {
-                plugin: get(row, "plugin")?,
-                lane: get(row, "lane")?,
+                plugin: text(row, "plugin")?,
+                lane: text_option(row, "lane")?,
                 attempts: get(row, "attempts")?,
             };
             Ok((get(row, "id")?, (get(row, "token")?, job)))
@@ -120,7 +121,7 @@ impl SqlStore {
                 int_array(memos.iter().map(|(_, memo)| memo.ended_ms)),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     pub(super) async fn put_memo(&self, tx: &DatabaseTransaction, job: Uuid, memo: &Memo) -> StoreResult<()> {
@@ -138,32 +139,45 @@ impl SqlStore {
                 memo.ended_ms.into(),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
+    }
+
+    async fn share_topic(&self, tx: &DatabaseTransaction, plugin: &str, topic: &str) -> StoreResult<()> {
+        // Again when retention removes the row between the two statements.
+        for _ in 0..3 {
+            let make = self.statement(
+                "INSERT INTO topic (plugin, topic, seq) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+                [plugin.into(), topic.into()],
+            );
+            tx.execute_raw(make).await.map_err(store_error)?;
+            if self.db.is_sqlite() {
+                return Ok(());
+            }
+            let share = self.statement(
+                "SELECT seq FROM topic WHERE plugin = $1 AND topic = $2 FOR SHARE",
+                [plugin.into(), topic.into()],
+            );
+            if tx.query_one_raw(share).await.map_err(store_error)?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Conflict(
+            "a topic's row is not there to be locked".to_owned(),
+        ))
     }
 
     /// The share lock on the topic's row orders us against the signaller, who updates it: either we see the signal, or the
     /// signaller sees us waiting.
     async fn park(&self, tx: &DatabaseTransaction, fence: Fence, job: &Owned, wait: &Wait) -> StoreResult<Written> {
         if let Some(topic) = &wait.topic {
-            let make = self.statement(
-                "INSERT INTO topic (plugin, topic, seq) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
-                [job.plugin.clone().into(), topic.clone().into()],
-            );
-            tx.execute_raw(make).await.map_err(away)?;
-            if !self.db.is_sqlite() {
-                let share = self.statement(
-                    "SELECT seq FROM topic WHERE plugin = $1 AND topic = $2 FOR SHARE",
-                    [job.plugin.clone().into(), topic.clone().into()],
-                );
-                tx.query_one_raw(share).await.map_err(away)?;
-            }
+            self.share_topic(tx, &job.plugin, topic).await?;
         }
         let now = self.clock_in(tx).await?;
         if let Some(value) = self.first_signal(tx, &job.plugin, wait).await? {
             let row = tx
                 .query_one_raw(self.statement("SELECT epoch FROM delivery WHERE id = $1", [fence.job.into()]))
                 .await
-                .map_err(away)?;
+                .map_err(store_error)?;
             let epoch: i32 = row.map(|row| get(&row, "epoch")).transpose()?.unwrap_or(0);
             let state = MemoState::Signalled { value: value.into() };
             let memo = wait_memo(
@@ -189,7 +203,7 @@ impl SqlStore {
                 false.into(),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away)?;
+        tx.execute_raw(statement).await.map_err(store_error)?;
         self.free_lane(tx, fence.job, job).await?;
         Ok(Written::Ok)
     }
@@ -200,7 +214,7 @@ impl SqlStore {
             "DELETE FROM lane_lease WHERE plugin = $1 AND lane = $2 AND job = $3",
             [job.plugin.clone().into(), lane.clone().into(), id.into()],
         );
-        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     async fn end_done(&self, tx: &DatabaseTransaction, dones: &[(Fence, &Owned, &AttemptEnd)]) -> StoreResult<()> {
@@ -243,7 +257,7 @@ impl SqlStore {
                 text_array(orphans.into_iter()),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     async fn done_one(&self, tx: &DatabaseTransaction, fence: Fence, job: &Owned, end: &AttemptEnd) -> StoreResult<()> {
@@ -262,7 +276,7 @@ impl SqlStore {
                 orphans(end)?.into(),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away)?;
+        tx.execute_raw(statement).await.map_err(store_error)?;
         self.drop_job(tx, fence.job, job).await
     }
 
@@ -285,12 +299,12 @@ impl SqlStore {
                         i64::try_from(*delay_ms).unwrap_or(i64::MAX / 4).into(),
                     ],
                 );
-                tx.execute_raw(update).await.map_err(away)?;
+                tx.execute_raw(update).await.map_err(store_error)?;
                 let note = self.statement(
                     "UPDATE delivery SET last_error = $2, orphans = $3 WHERE id = $1",
                     [fence.job.into(), failure.message.clone().into(), orphans(end)?.into()],
                 );
-                tx.execute_raw(note).await.map_err(away)?;
+                tx.execute_raw(note).await.map_err(store_error)?;
                 self.free_lane(tx, fence.job, job).await?;
             }
             Next::Dead { failure, notice } => {
@@ -307,7 +321,7 @@ impl SqlStore {
                         orphans(end)?.into(),
                     ],
                 );
-                tx.execute_raw(statement).await.map_err(away)?;
+                tx.execute_raw(statement).await.map_err(store_error)?;
                 self.drop_job(tx, fence.job, job).await?;
                 if let Some(notice) = notice {
                     self.accept_in(tx, std::slice::from_ref(notice.as_ref())).await?;
@@ -318,17 +332,19 @@ impl SqlStore {
                     "UPDATE job SET state = 'pending', attempts = attempts - 1, run_at = {now} WHERE id = $1",
                     [fence.job.into()],
                 );
-                tx.execute_raw(statement).await.map_err(away)?;
+                tx.execute_raw(statement).await.map_err(store_error)?;
                 self.free_lane(tx, fence.job, job).await?;
             }
             Next::Held(reason) => {
                 let hold = "UPDATE job SET state = 'held', attempts = attempts - 1 WHERE id = $1";
                 tx.execute_raw(self.statement(hold, [fence.job.into()]))
                     .await
-                    .map_err(away)?;
+                    .map_err(store_error)?;
                 let note = "UPDATE delivery SET reason = $2 WHERE id = $1";
                 let values = [fence.job.into(), reason.clone().into()];
-                tx.execute_raw(self.statement(note, values)).await.map_err(away)?;
+                tx.execute_raw(self.statement(note, values))
+                    .await
+                    .map_err(store_error)?;
                 self.free_lane(tx, fence.job, job).await?;
             }
         }
@@ -352,13 +368,13 @@ impl SqlStore {
                 error.map(str::to_owned).into(),
             ],
         );
-        tx.execute_raw(statement).await.map_err(away).map(|_| ())
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     async fn drop_job(&self, tx: &DatabaseTransaction, id: Uuid, job: &Owned) -> StoreResult<()> {
         tx.execute_raw(self.statement("DELETE FROM job WHERE id = $1", [id.into()]))
             .await
-            .map_err(away)?;
+            .map_err(store_error)?;
         self.free_lane(tx, id, job).await
     }
 }

@@ -1,0 +1,217 @@
+//! `claim`, `heartbeat`, `reclaim`, `due`.
+
+use super::*;
+
+pub(super) async fn oldest_first_and_within_the_limit(subject: Subject) {
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        ids.push(subject.add(name).await);
+        subject.wait(Duration::from_secs(1));
+    }
+    assert_eq!(subject.store.due().await.unwrap(), [PLUGIN]);
+    let few = ClaimRequest { limit: 3, ..request() };
+    let claimed = subject.store.claim(&few).await.unwrap();
+    let first: Vec<Uuid> = claimed.iter().map(|one| one.fence.job).collect();
+    assert_eq!(first, ids[..3]);
+    assert!(
+        claimed
+            .iter()
+            .all(|one| one.attempt == 1 && one.fence.token == 1 && !one.maybe_done)
+    );
+    assert_eq!(subject.claimed_ids().await, ids[3..]);
+    assert_eq!(subject.claim().await, []);
+    assert!(subject.store.due().await.unwrap().is_empty());
+}
+
+pub(super) async fn one_per_lane_in_order(subject: Subject) {
+    let a = [subject.add_in("a", "a1").await, subject.add_in("a", "a2").await];
+    let b = [subject.add_in("b", "b1").await, subject.add_in("b", "b2").await];
+    let claimed = subject.claim().await;
+    let ids: Vec<Uuid> = claimed.iter().map(|one| one.fence.job).collect();
+    assert_eq!(ids, [a[0], b[0]]);
+    assert_eq!(subject.claim().await, [], "both lanes are taken");
+    subject.done(claimed[1].fence).await;
+    assert_eq!(subject.claimed_ids().await, [b[1]]);
+    subject.dead(claimed[0].fence).await;
+    assert_eq!(subject.claimed_ids().await, [a[1]]);
+}
+
+pub(super) async fn only_its_own_plugin(subject: Subject) {
+    let other = NewWork {
+        plugin: "q".to_owned(),
+        lane: Some("a".to_owned()),
+        dedup: DedupKey::of("q", "webhook", "", "a"),
+        ..work("a")
+    };
+    subject.accept(other).await;
+    let mine = subject.add_in("a", "a").await;
+    assert_eq!(subject.claimed_ids().await, [mine], "a lane belongs to its plugin");
+    assert_eq!(subject.store.due().await.unwrap(), ["q"]);
+}
+
+pub(super) async fn tenants_have_a_limit(subject: Subject) {
+    let of = |tenant: &str, name: &str| NewWork {
+        tenant: tenant.to_owned(),
+        ..work(name)
+    };
+    for name in ["1", "2", "3", "4"] {
+        subject.accept(of("t", &format!("t{name}"))).await;
+    }
+    for name in ["1", "2", "3"] {
+        subject.accept(of("u", &format!("u{name}"))).await;
+        subject.accept(of("", &format!("none{name}"))).await;
+    }
+    let limited = ClaimRequest {
+        tenant_limit: 2,
+        running: HashMap::from([("u".to_owned(), 1), ("v".to_owned(), 2)]),
+        ..request()
+    };
+    let claimed = subject.store.claim(&limited).await.unwrap();
+    let of = |tenant: &str| claimed.iter().filter(|one| one.tenant == tenant).count();
+    assert_eq!((of("t"), of("u"), of("")), (2, 1, 3));
+    let full = ClaimRequest {
+        running: HashMap::from([("t".to_owned(), 2), ("u".to_owned(), 2)]),
+        ..limited
+    };
+    assert_eq!(subject.store.claim(&full).await.unwrap(), []);
+}
+
+pub(super) async fn a_failing_head_blocks_five_minutes(subject: Subject) {
+    let head = subject.add_in("a", "1").await;
+    let next = subject.add_in("a", "2").await;
+    let run = subject.claim_one().await;
+    assert_eq!(run.fence.job, head);
+    subject.end(run.fence, retry(20 * MINUTE)).await.unwrap();
+    assert_eq!(subject.state(next).await, State::Blocked);
+    subject.wait(Duration::from_secs(299));
+    assert_eq!(subject.claim().await, [], "it is still in the way");
+    subject.wait(Duration::from_secs(1));
+    assert_eq!(subject.state(next).await, State::Pending);
+    let passing = subject.claim_one().await;
+    assert_eq!(passing.fence.job, next);
+    subject.wait(20 * MINUTE);
+    assert_eq!(subject.claim().await, [], "one at a time, also when overtaken");
+    subject.done(passing.fence).await;
+    let run = subject.claim_one().await;
+    assert_eq!((run.fence.job, run.failures), (head, 1));
+    assert!(run.first_failed_ms.is_some());
+    subject.done(run.fence).await;
+    let shown = subject.store.show(head).await.unwrap().unwrap();
+    assert!(shown.summary.reason.unwrap().contains("overtaken"));
+    let passed = subject.store.show(next).await.unwrap().unwrap();
+    assert_eq!(passed.summary.reason, None);
+}
+
+pub(super) async fn every_failing_head_is_overtaken(subject: Subject) {
+    let (first, second) = (subject.add_in("a", "1").await, subject.add_in("a", "2").await);
+    subject
+        .end(subject.claim_one().await.fence, retry(60 * MINUTE))
+        .await
+        .unwrap();
+    subject.wait(5 * MINUTE);
+    subject
+        .end(subject.claim_one().await.fence, retry(60 * MINUTE))
+        .await
+        .unwrap();
+    let third = subject.add_in("a", "3").await;
+    assert_eq!(subject.claim().await, [], "the second one blocks in its turn");
+    subject.wait(5 * MINUTE);
+    let run = subject.claim_one().await;
+    assert_eq!(run.fence.job, third);
+    subject.done(run.fence).await;
+    subject.wait(60 * MINUTE);
+    for id in [first, second] {
+        let run = subject.claim_one().await;
+        assert_eq!(run.fence.job, id);
+        subject.done(run.fence).await;
+        let reason = subject.store.show(id).await.unwrap().unwrap().summary.reason;
+        assert!(reason.unwrap().contains("overtaken"));
+    }
+}
+
+pub(super) async fn delayed_work_does_not_block(subject: Subject) {
+    let later = NewWork {
+        delay_ms: 60_000,
+        ..in_lane("a", "later")
+    };
+    let later = subject.accept(later).await.id();
+    let now = subject.add_in("a", "now").await;
+    let run = subject.claim_one().await;
+    assert_eq!(run.fence.job, now);
+    subject.done(run.fence).await;
+    assert_eq!(subject.claim().await, [], "its time has not come");
+    subject.wait(MINUTE);
+    assert_eq!(subject.claimed_ids().await, [later]);
+    let shown = subject.store.show(later).await.unwrap().unwrap();
+    assert_eq!(shown.summary.reason, None, "it was late by wish, not overtaken");
+}
+
+pub(super) async fn waiting_and_held_work_do_not_block(subject: Subject) {
+    subject.add_in("a", "parks").await;
+    let run = subject.claim_one().await;
+    subject.park(run.fence, wait("w", None, 0, 60 * MINUTE)).await;
+    let held = NewWork {
+        held: Some("paused".to_owned()),
+        ..in_lane("a", "held")
+    };
+    let held = subject.accept(held).await.id();
+    assert_eq!(subject.state(held).await, State::Held);
+    let next = subject.add_in("a", "next").await;
+    assert_eq!(subject.claimed_ids().await, [next]);
+}
+
+pub(super) async fn a_woken_one_and_its_successor_do_not_run_together(subject: Subject) {
+    let first = subject.add_in("a", "1").await;
+    let run = subject.claim_one().await;
+    subject.park(run.fence, wait("w", Some("go"), 0, 60 * MINUTE)).await;
+    let second = subject.add_in("a", "2").await;
+    subject.signal("go", "1").await;
+    let run = subject.claim_one().await;
+    assert_eq!(run.fence.job, first, "of two heads the earlier goes");
+    assert_eq!(subject.claim().await, []);
+    subject.done(run.fence).await;
+    assert_eq!(subject.claimed_ids().await, [second]);
+}
+
+pub(super) async fn heartbeats_keep_a_lease(subject: Subject) {
+    subject.add("a").await;
+    subject.add("b").await;
+    let claimed = subject.claim().await;
+    let (kept, lost) = (claimed[0].fence, claimed[1].fence);
+    subject.wait(Duration::from_secs(15));
+    assert_eq!(subject.store.heartbeat(&[kept], LEASE).await.unwrap(), []);
+    subject.wait(Duration::from_secs(15));
+    assert_eq!(subject.store.reclaim().await.unwrap(), 1);
+    assert_eq!(subject.state(kept.job).await, State::Running);
+    assert_eq!(subject.store.heartbeat(&[kept, lost], LEASE).await.unwrap(), [lost]);
+    let stale = Fence {
+        token: kept.token - 1,
+        ..kept
+    };
+    assert_eq!(subject.store.heartbeat(&[stale], LEASE).await.unwrap(), [stale]);
+    assert_eq!(subject.store.heartbeat(&[], LEASE).await.unwrap(), []);
+    assert_eq!(subject.store.reclaim().await.unwrap(), 0);
+}
+
+pub(super) async fn a_lost_lease_is_no_attempt(subject: Subject) {
+    let id = subject.add_in("a", "1").await;
+    let old = subject.claim_one().await;
+    subject.step(old.fence, "one").await;
+    subject.wait(Duration::from_secs(21));
+    assert_eq!(subject.claim().await, [], "until it is taken back");
+    assert_eq!(subject.store.reclaim().await.unwrap(), 1);
+    let new = subject.claim_one().await;
+    assert_eq!(new.fence.job, id);
+    assert!(new.fence.token > old.fence.token);
+    assert_eq!((new.attempt, new.failures, new.maybe_done), (1, 0, true));
+    assert_eq!(names(&new.memos), ["one"]);
+    let late = Write::Memo(old.fence, memo(old.fence, "two"));
+    assert_eq!(subject.write(late).await, Err(WriteError::Fenced));
+    let late = subject.end(old.fence, Next::Done(Outcome::done("late"))).await;
+    assert_eq!(late, Err(WriteError::Fenced));
+    assert_eq!(subject.claim().await, [], "the lane is the new one's");
+    subject.done(new.fence).await;
+    let shown = subject.store.show(id).await.unwrap().unwrap();
+    assert_eq!(names(&shown.steps), ["one"]);
+    assert_eq!(shown.attempts.len(), 1);
+}

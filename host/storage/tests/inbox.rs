@@ -1,0 +1,8 @@
+//! The SQL stores keep the contract of the inbox, on SQLite and on PostgreSQL, and hold under concurrency.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod inbox {
+    mod contract;
+    pub(crate) mod databases;
+}
