@@ -51,7 +51,7 @@ fn tour() -> Vec<Typed> {
 
 /// The tour as one script that marks where each command's output begins.
 fn script(tour: &[Typed]) -> String {
-    let mut text = String::from("jackfield() { \"$HOST_BIN\" \"$@\"; }\n");
+    let mut text = String::from("shopt -s expand_aliases\nalias jackfield=\"$HOST_BIN\"\n");
     for typed in tour {
         // People type slower than a script: what they look at has happened by then.
         let pause = if typed.command.contains("deliveries list") || typed.command.contains("readyz") {
