@@ -73,7 +73,11 @@ pub(crate) fn pgbench() -> Result<PathBuf> {
 /// Installs what a directory's lock file names.
 fn npm(directory: &str) -> Result<()> {
     let directory = root().join(directory);
-    if directory.join("node_modules/.package-lock.json").exists() {
+    let changed = |file: &str| std::fs::metadata(directory.join(file)).and_then(|meta| meta.modified());
+    // npm writes its own lock file last: one that is older than ours belongs to an earlier set of packages.
+    if let (Ok(installed), Ok(wanted)) = (changed("node_modules/.package-lock.json"), changed("package-lock.json"))
+        && installed >= wanted
+    {
         return Ok(());
     }
     if !present("npm") {
