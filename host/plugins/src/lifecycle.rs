@@ -160,16 +160,14 @@ impl Plugins {
     /// conflict nothing changes.
     pub async fn apply(&self, wanted: Vec<Wanted>) -> Result<(), ChangeError> {
         let _one = self.0.changing.lock().await;
+        // Before anything changes: a running plugin that took new settings would not give them back.
+        RouteTable::check(&self.0.own_routes, &self.declared(&wanted))?;
         let mut replaced = Vec::new();
-        let before = self.snapshot();
         for one in self.gone(&wanted).into_iter().chain(wanted) {
             self.bring(one, false, &mut replaced).await;
         }
         self.load_flags().await?;
-        if let Err(conflict) = self.rebuild().await {
-            self.restore(before);
-            return Err(conflict);
-        }
+        self.rebuild().await?;
         self.retire(replaced);
         Ok(())
     }
@@ -417,20 +415,15 @@ impl Plugins {
         futures_util::future::join_all(all.into_iter().map(|generation| generation.retire(deadline))).await;
     }
 
-    fn snapshot(&self) -> BTreeMap<String, (Wanted, Option<Arc<Generation>>, Option<String>)> {
+    /// What will be mounted: of every plugin that is not disabled, also of one that cannot run.
+    fn declared(&self, wanted: &[Wanted]) -> Vec<(String, Arc<dyn Code>)> {
         let slots = self.slots();
-        let keep = |slot: &Slot| (slot.wanted.clone(), slot.generation.clone(), slot.failed.clone());
-        slots.iter().map(|(id, slot)| (id.clone(), keep(slot))).collect()
-    }
-
-    fn restore(&self, before: BTreeMap<String, (Wanted, Option<Arc<Generation>>, Option<String>)>) {
-        let mut slots = self.slots();
-        slots.retain(|id, _| before.contains_key(id));
-        for (id, (wanted, generation, failed)) in before {
-            if let Some(slot) = slots.get_mut(&id) {
-                (slot.wanted, slot.generation, slot.failed) = (wanted, generation, failed);
-            }
-        }
+        let last = |id: &str| slots.get(id).and_then(|slot| slot.code.clone());
+        wanted
+            .iter()
+            .filter(|one| !matches!(one.enablement, Enablement::Disabled(_)))
+            .filter_map(|one| Some((one.id.clone(), one.code.clone().or_else(|| last(&one.id))?)))
+            .collect()
     }
 
     fn state_of(&self, id: &str) -> PluginState {

@@ -1,6 +1,9 @@
 //! Host services as one plugin sees them: every call checks its capability here, keys and topics carry the plugin's id.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -52,6 +55,8 @@ pub struct PluginServices {
     http: Arc<dyn HttpService>,
     database: Arc<dyn DatabaseService>,
     backends: Backends,
+    /// Open subscriptions: their ids are the host's, so another plugin's could be guessed.
+    subscriptions: Mutex<HashSet<u64>>,
 }
 
 impl PluginServices {
@@ -70,7 +75,12 @@ impl PluginServices {
             http: (backends.http)(&granted),
             database: (backends.database)(&wanted.id),
             backends,
+            subscriptions: Mutex::default(),
         }
+    }
+
+    fn subscriptions(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn need(&self, capability: &str) -> Result<(), ServiceError> {
@@ -149,12 +159,20 @@ impl PubSubService for PluginServices {
     }
     async fn subscribe(&self, topic: String) -> Result<u64, ServiceError> {
         self.need("pubsub")?;
-        self.backends.pubsub.subscribe(self.own(&topic)).await
+        let id = self.backends.pubsub.subscribe(self.own(&topic)).await?;
+        self.subscriptions().insert(id);
+        Ok(id)
     }
     async fn next(&self, subscription: u64) -> Result<Option<Received>, ServiceError> {
+        if !self.subscriptions().contains(&subscription) {
+            return Ok(None);
+        }
         self.backends.pubsub.next(subscription).await
     }
     async fn unsubscribe(&self, subscription: u64) -> Result<(), ServiceError> {
+        if !self.subscriptions().remove(&subscription) {
+            return Ok(());
+        }
         self.backends.pubsub.unsubscribe(subscription).await
     }
 }

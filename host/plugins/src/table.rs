@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jackfield_sdk::descriptor::Policy;
 use serde::Serialize;
 
-use crate::{generation::Generation, hook::Hook};
+use crate::{code::Code, generation::Generation, hook::Hook};
 
 /// Where a request goes.
 #[derive(Clone)]
@@ -120,6 +120,33 @@ impl RouteTable {
             .rows
             .sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
         Ok(table)
+    }
+
+    /// Whether declarations can stand beside each other and the host's own routes.
+    pub(crate) fn check(own: &[RouteRow], declarations: &[(String, Arc<dyn Code>)]) -> Result<(), Conflict> {
+        let mut table = Self::default();
+        let mut declare = |method: &str, path: &str, plugin: &str| {
+            let row = RouteRow {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                plugin: plugin.to_owned(),
+                policy: String::new(),
+                rate_limit: None,
+            };
+            table.insert(row, Target::Host)
+        };
+        for row in own {
+            declare(&row.method, &row.path, &row.plugin)?;
+        }
+        for (id, code) in declarations {
+            for route in &code.descriptor().routes {
+                declare(&route.method, &route.path, id)?;
+            }
+            for hook in &code.descriptor().webhooks {
+                declare("POST", &hook.path, id)?;
+            }
+        }
+        Ok(())
     }
 
     fn insert(&mut self, row: RouteRow, target: Target) -> Result<(), Conflict> {
