@@ -41,6 +41,7 @@ pub fn secret_variables() -> impl Iterator<Item = &'static str> {
         .iter()
         .filter(|(_, key)| SECRETS.contains(key))
         .map(|(variable, _)| *variable)
+        .chain(["DB_PASS", "REDIS_PASSWORD"])
 }
 
 /// Merges all sources; every problem is reported, not only the first.
@@ -192,6 +193,13 @@ fn from_environment(
         let value = read_as(defaults.pointer(&format!("/{}", key.replace('.', "/"))), text);
         values.insert(key.to_owned(), (value, Source::Variable(variable.to_owned())));
     };
+    let secret = |name: &str, problems: &mut Vec<Problem>| match environment.secret(name) {
+        Ok(found) => found.map(|(value, _)| value),
+        Err(what) => {
+            problems.push(of_variable(name, what, "name a readable file", None));
+            None
+        }
+    };
     if let Some(host) = environment.get("DB_HOST") {
         let part = |name: &str, default: &str| environment.get(name).unwrap_or(default).to_owned();
         let mut url = Url::parse("postgres://localhost").ok();
@@ -200,7 +208,7 @@ fn from_environment(
             let _ = url.set_host(Some(host));
             let _ = url.set_port(part("DB_PORT", "5432").parse().ok());
             let _ = url.set_username(&part("DB_USER", "postgres"));
-            let _ = url.set_password(environment.get("DB_PASS"));
+            let _ = url.set_password(secret("DB_PASS", problems).as_deref());
             url.set_path(&part("DB_NAME", "openhands"));
             set("database_url", url.as_str(), "DB_HOST");
         }
@@ -215,7 +223,7 @@ fn from_environment(
             // The scheme has an authority, so these cannot fail.
             let _ = url.set_host(Some(host));
             let _ = url.set_port(port.parse().ok());
-            let _ = url.set_password(environment.get("REDIS_PASSWORD"));
+            let _ = url.set_password(secret("REDIS_PASSWORD", problems).as_deref());
             url.set_path(environment.get("REDIS_DB").unwrap_or("0"));
             set("redis_url", url.as_str(), "REDIS_HOST");
         }

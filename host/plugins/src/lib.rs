@@ -10,6 +10,7 @@ mod ingress;
 mod lifecycle;
 mod openapi;
 mod quarantine;
+mod series;
 mod serve;
 mod services;
 mod table;

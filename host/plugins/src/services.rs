@@ -21,10 +21,9 @@ use jackfield_sdk::{
     run::RunService,
     service::{BoxFuture, ServiceError},
 };
-use metrics::{Label, counter, gauge, histogram};
 use uuid::Uuid;
 
-use crate::wanted::Wanted;
+use crate::{series::Series, wanted::Wanted};
 
 /// What the host has to offer; one for all plugins.
 #[derive(Clone)]
@@ -57,6 +56,7 @@ pub struct PluginServices {
     backends: Backends,
     /// Open subscriptions: their ids are the host's, so another plugin's could be guessed.
     subscriptions: Mutex<HashSet<u64>>,
+    series: Series,
 }
 
 impl PluginServices {
@@ -76,6 +76,7 @@ impl PluginServices {
             database: (backends.database)(&wanted.id),
             backends,
             subscriptions: Mutex::default(),
+            series: Series::of(&wanted.id),
         }
     }
 
@@ -124,7 +125,7 @@ impl Services for PluginServices {
         self
     }
     fn metrics(&self) -> &dyn MetricService {
-        self
+        &self.series
     }
     fn clock(&self) -> &dyn ClockService {
         self.backends.clock.as_ref()
@@ -279,29 +280,4 @@ impl JobService for PluginServices {
         let cursor = self.inbox.store().cursor(&self.plugin, &topic).await;
         cursor.map_err(|error| ServiceError::unavailable(error.to_string()))
     }
-}
-
-impl MetricService for PluginServices {
-    fn count(&self, name: &str, labels: &[(&str, &str)], by: u64) {
-        counter!(self.metric(name), own_labels(labels)).increment(by);
-    }
-    fn gauge(&self, name: &str, labels: &[(&str, &str)], value: f64) {
-        gauge!(self.metric(name), own_labels(labels)).set(value);
-    }
-    fn record(&self, name: &str, labels: &[(&str, &str)], value: f64) {
-        histogram!(self.metric(name), own_labels(labels)).record(value);
-    }
-}
-
-impl PluginServices {
-    fn metric(&self, name: &str) -> String {
-        format!("jackfield_plugin_{}_{name}", self.plugin.replace('-', "_"))
-    }
-}
-
-fn own_labels(labels: &[(&str, &str)]) -> Vec<Label> {
-    labels
-        .iter()
-        .map(|(name, value)| Label::new((*name).to_owned(), (*value).to_owned()))
-        .collect()
 }
