@@ -9,6 +9,7 @@ mod configuration;
 mod corpus;
 mod drain;
 mod edge;
+mod guests;
 mod hostile;
 mod kill;
 mod outage;

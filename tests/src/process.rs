@@ -8,12 +8,15 @@ use std::{
 
 /// Runs a command to its end: exit code, standard output, standard error. One that takes too long is killed and fails the test.
 pub fn run(mut command: Command, within: Duration) -> (i32, String, String) {
+    // Without its variables: keys are among them.
+    let arguments: Vec<_> = command.get_args().map(|text| text.to_string_lossy()).collect();
+    let what = format!("{} {}", command.get_program().to_string_lossy(), arguments.join(" "));
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
     let (output, errors) = (aside(child.stdout.take().unwrap()), aside(child.stderr.take().unwrap()));
     let begun = Instant::now();
     let status = loop {
@@ -24,7 +27,7 @@ pub fn run(mut command: Command, within: Duration) -> (i32, String, String) {
             let _ = child.kill();
             let _ = child.wait();
             panic!(
-                "{command:?} has not ended after {within:?}: {}{}",
+                "{what} has not ended after {within:?}: {}{}",
                 output.join().unwrap(),
                 errors.join().unwrap()
             );
