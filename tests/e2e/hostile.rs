@@ -70,6 +70,17 @@ async fn half_open_posts_do_not_fill_memory_and_others_are_answered() {
         "{} MiB more for {count}",
         grown >> 20
     );
+    // More than the cap on requests at once are shed, and told when to come back, until those that were refused are let go.
+    let begun = Instant::now();
+    loop {
+        let answer = host.client.get(host.url("/alive")).send().await.unwrap();
+        if answer.status() == 200 {
+            break;
+        }
+        assert!(answer.status() == 503 && answer.headers().contains_key("retry-after"));
+        assert!(begun.elapsed() < Duration::from_secs(15), "nobody else is answered");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     for _ in 0..20 {
         let begun = Instant::now();
         let alive = host
