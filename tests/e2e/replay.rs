@@ -125,7 +125,7 @@ async fn what_a_replay_does_is_what_was_asked() {
     );
 
     let (code, _, error) = host.setup.run_aside(&["deliveries", "replay"]).await;
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(error.contains("--state"), "{error}");
 }
 

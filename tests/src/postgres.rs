@@ -63,23 +63,25 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// `kill -9` of the postmaster: its backends notice and end without a checkpoint.
+    /// `kill -9` of the postmaster and of everything it started. Left alone its children notice by themselves and end, but
+    /// one that is recovering may hang on to the shared memory, and then nothing can start on the data again.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
+        let started = children(child.id());
         child.kill().unwrap();
         child.wait().unwrap();
+        for pid in started {
+            kill_now(&pid);
+        }
     }
 
     /// `kill -9` of one backend: the postmaster throws all others out and recovers by itself.
     pub fn kill_backend(&self) {
-        let postmaster = self.child.as_ref().unwrap().id();
-        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
-        let backend = children.split_whitespace().find(|pid| {
+        let backend = children(self.child.as_ref().unwrap().id()).into_iter().find(|pid| {
             std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|text| text.contains("127.0.0.1("))
         });
         if let Some(pid) = backend {
-            // It may be gone already: connections come and go.
-            let _ = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
+            kill_now(&pid);
         }
     }
 
@@ -197,4 +199,15 @@ pub async fn database() -> Option<String> {
     connection.close().await.unwrap();
     let (server, _) = url.rsplit_once('/').unwrap();
     Some(format!("{server}/{name}"))
+}
+
+/// Ids of the processes that `parent` started.
+fn children(parent: u32) -> Vec<String> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    listed.split_whitespace().map(str::to_owned).collect()
+}
+
+/// `kill -9`, of a process that may be gone already.
+fn kill_now(pid: &str) {
+    let _ = Command::new("kill").args(["-KILL", pid]).stderr(Stdio::null()).status();
 }
