@@ -140,9 +140,12 @@ impl fmt::Display for Error {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        let fate = (&error as &dyn std::any::Any)
-            .downcast_ref::<crate::service::ServiceError>()
-            .map_or(Fate::Transient, crate::service::ServiceError::fate);
+        use crate::{http_client::SendError, service::ServiceError};
+        let any = &error as &dyn std::any::Any;
+        let refused = any
+            .downcast_ref::<ServiceError>()
+            .or_else(|| any.downcast_ref::<SendError>().map(SendError::cause));
+        let fate = refused.map_or(Fate::Transient, ServiceError::fate);
         let mut made = Self::new(fate, StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
         made.source = Some(Box::new(error));
         made
