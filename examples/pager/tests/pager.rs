@@ -3,7 +3,9 @@
 
 use jackfield_example_pager::Pager;
 use jackfield_sdk::{health::HealthStatus, prelude::*};
-use jackfield_testing::{Answer, Carrier, ReplayMode, State, TestHost, Work, WorkKind};
+use jackfield_testing::{
+    Answer, Carrier, Contract, ReplayMode, State, TestHost, Work, WorkKind, assert_plugin_contract,
+};
 use serde_json::{Value, json};
 
 const SETTINGS: &str = "secrets = 'vendor-signs-with-this'";
@@ -280,4 +282,16 @@ async fn the_operators_address_is_the_only_one_it_may_call() {
     let body = json!({ "text": "x" });
     host.post("/pager/ring").json(&body).as_user("ann").await.expect(204);
     assert_eq!(host.asked()[0].json::<Value>()["channel"], "#night");
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    let contract = Contract::with(SETTINGS)
+        .script(|vendor| {
+            vendor.on("GET /ping", Answer::status(200));
+            vendor.on("POST /ring", Answer::status(202));
+            vendor.on(NOTES, Answer::status(201));
+        })
+        .delivery("answered", |it| it.json(&answered()));
+    assert_plugin_contract::<Pager>(contract).await;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jackfield_config::{Decision, Enabled, Environment, PluginEntry, PluginsFile, Problem, decide, resolve};
 use jackfield_plugins::{Code, Enablement, Wanted};
+use jackfield_sdk::manifest::Manifest;
 use serde_json::Value;
 
 /// The settings' name in messages.
@@ -103,4 +104,35 @@ pub(crate) fn wanted(code: &Arc<dyn Code>, settings: &Settings, environment: &En
         capabilities: manifest.capabilities.iter().map(|one| (*one).to_owned()).collect(),
         egress: resolved.egress,
     })
+}
+
+/// The secrets in settings, with the setting's name: what must not show anywhere.
+pub(crate) fn secrets(manifest: &Manifest, settings: &Settings) -> Vec<(String, String)> {
+    let Ok(entry) = entry(manifest.id, settings) else {
+        return Vec::new();
+    };
+    let resolved = resolve(
+        manifest.id,
+        FILE,
+        manifest.config_schema,
+        Some(&entry),
+        &Environment::default(),
+    );
+    let mut found = Vec::new();
+    for name in &resolved.secrets {
+        texts(&resolved.value[name.as_str()], &mut |text| {
+            found.push((name.clone(), text.to_owned()));
+        });
+    }
+    found
+}
+
+/// Every text in a value that is written by hand; times and names of members are none.
+fn texts(value: &Value, take: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(text) => take(text),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, take)),
+        Value::Object(members) => texts(&members.get("value").cloned().unwrap_or_default(), take),
+        _ => {}
+    }
 }

@@ -75,6 +75,11 @@ impl Disk {
         lock(&self.crashes).push(crash);
     }
 
+    /// Gives up on crashes that have not come; tells whether there were any.
+    pub(crate) fn unplan(&self) -> bool {
+        !std::mem::take(&mut *lock(&self.crashes)).is_empty()
+    }
+
     /// Crashes that have not come.
     pub(crate) fn planned(&self) -> Vec<Crash> {
         lock(&self.crashes).clone()

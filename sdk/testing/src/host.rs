@@ -224,7 +224,8 @@ impl TestHost {
         &self.script
     }
 
-    /// The host as plugin `P` has it: its own keys, jobs, signals, secrets, with its own capabilities.
+    /// The host as plugin `P` has it: its own keys, jobs, signals, secrets, with its own capabilities. It ends when the host
+    /// is killed.
     pub fn of<P: Described>(&self) -> Host {
         let boot = self.boot();
         let wanted = self.wanted_of::<P>();

@@ -84,6 +84,7 @@
 //!   [`TestHost::kill`]: the engine is killed as by `kill -9`, and a new one starts on the same store.
 //! - Jobs, schedules, signals, keys, secrets: [`TestHost::of`] is the plugin's own [`Host`](jackfield_sdk::host::Host),
 //!   [`TestHost::fire`] fires a schedule.
+//! - The contract that every plugin keeps: [`assert_plugin_contract`].
 //! - Carriers: `for carrier in Carrier::ALL`; on [`Carrier::Bridge`] everything crosses as bytes.
 //!
 //! The feature `database` adds the plugin's SQL database (SQLite in a temporary directory).
@@ -91,9 +92,11 @@
 mod call;
 mod carrier;
 mod config;
+mod contract;
 mod crash;
 mod database;
 mod host;
+mod logs;
 mod pattern;
 mod process;
 mod script;
@@ -105,6 +108,7 @@ mod work;
 pub use call::{Call, Reply};
 pub use carrier::Carrier;
 pub use config::Settings;
+pub use contract::{Breach, Contract, assert_plugin_contract, check_plugin_contract};
 pub use host::{START, TestHost};
 pub use jackfield_inbox::model::{ReplayMode, State, Stored, WorkKind};
 pub use script::{Answer, Asked, Reached, Script};

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ enum Ending {
     Arrives,
     Lost,
     Unreachable,
+    Hangs,
     Kills,
 }
 
@@ -58,6 +60,14 @@ impl Answer {
     pub fn unreachable() -> Self {
         Self {
             ending: Ending::Unreachable,
+            ..Self::status(0)
+        }
+    }
+
+    /// It gets there and nothing comes back, until the caller's own timeout.
+    pub fn hangs() -> Self {
+        Self {
+            ending: Ending::Hangs,
             ..Self::status(0)
         }
     }
@@ -100,7 +110,7 @@ impl Answer {
 pub enum Reached {
     /// Answered with this status.
     Answered(u16),
-    /// Applied, but the answer did not arrive.
+    /// Applied, or so it must be taken, but the answer did not arrive.
     Lost,
     /// It did not get there.
     Unreachable,
@@ -296,7 +306,7 @@ impl Wire {
     }
 
     /// Asks once; gives the answer that arrives.
-    async fn ask(&self, hop: &Hop) -> Result<Answer, ServiceError> {
+    async fn ask(&self, hop: &Hop, timeout: Duration) -> Result<Answer, ServiceError> {
         let mut asked = self.asked(hop, Reached::Unscripted);
         if let Err(refused) = self.admission.admit(&hop.url) {
             asked.reached = Reached::Denied;
@@ -312,7 +322,7 @@ impl Wire {
         };
         asked.reached = match answer.ending {
             Ending::Arrives => Reached::Answered(answer.status),
-            Ending::Lost | Ending::Kills => Reached::Lost,
+            Ending::Lost | Ending::Hangs | Ending::Kills => Reached::Lost,
             Ending::Unreachable => Reached::Unreachable,
         };
         self.script.record(asked);
@@ -322,6 +332,13 @@ impl Wire {
             Ending::Arrives => Ok(answer),
             Ending::Lost => Err(ServiceError::unavailable("the call broke off: connection reset")),
             Ending::Unreachable => Err(ServiceError::unavailable("cannot connect: connection refused")),
+            Ending::Hangs => {
+                tokio::time::sleep(timeout).await;
+                Err(ServiceError::unavailable(format!(
+                    "no answer within {:.1} s",
+                    timeout.as_secs_f64()
+                )))
+            }
             Ending::Kills => {
                 self.process.kill();
                 std::future::pending().await
@@ -334,10 +351,10 @@ impl Wire {
 impl HttpService for Wire {
     async fn send(&self, request: OutgoingRequest) -> Result<IncomingResponse, ServiceError> {
         self.process.living()?;
-        let max_bytes = request.max_bytes;
+        let (max_bytes, timeout) = (request.max_bytes, Duration::from_millis(request.timeout_ms));
         let mut hop = Hop::first(request)?;
         loop {
-            let answer = self.ask(&hop).await?;
+            let answer = self.ask(&hop, timeout).await?;
             self.process.living()?;
             let from = hop.url.clone();
             let location = answer

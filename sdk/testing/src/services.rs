@@ -128,6 +128,7 @@ impl PubSubService for Memory {
         let Some(open) = open else { return Ok(None) };
         let mut receiver = open.lock().await;
         let received = tokio::select! {
+            biased;
             () = self.process.died() => return Ok(None),
             received = receiver.recv() => received,
         };
