@@ -13,7 +13,8 @@ mod rest;
 mod trigger;
 
 #[cfg(test)]
-mod fake;
+#[path = "../tests/support/mod.rs"]
+mod sample;
 
 use jackfield_sdk::{health::HealthStatus, http::StatusCode, prelude::*};
 

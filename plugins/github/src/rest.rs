@@ -7,10 +7,9 @@
 use std::time::Duration;
 
 use jackfield_sdk::{
-    error::Fate,
     host::Clock,
     http::{HeaderMap, StatusCode},
-    http_client::{HttpResponse, RequestBuilder, SendError},
+    http_client::{HttpResponse, RequestBuilder},
     prelude::*,
 };
 
@@ -56,7 +55,7 @@ impl Rest {
 
     /// Sends a request; limits and failing servers are errors.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<HttpResponse> {
-        let answer = request.await.map_err(unsent)?;
+        let answer = request.await?;
         if let Some(after) = limited(&answer, self.now()) {
             let message = format!("{} is limited: GitHub asks to wait {} s", answer.url(), after.as_secs());
             return Err(Error::retry(after, message).tell("GitHub asked us to slow down."));
@@ -112,14 +111,6 @@ fn dressed(request: RequestBuilder) -> RequestBuilder {
         )
         // A renamed repository answers with its new place.
         .redirects(3)
-}
-
-/// Why nothing was sent or nothing came back, with the fate that the host gave it.
-fn unsent(error: SendError) -> Error {
-    match error.cause().fate() {
-        Fate::Permanent => Error::permanent(error.to_string()),
-        Fate::Transient | Fate::Retry { .. } => Error::transient(error.to_string()),
-    }
 }
 
 /// How long GitHub wants to be left alone, when this answer is a limit.

@@ -1,5 +1,9 @@
 //! One plugin that uses everything a host gives, run on every carrier: what it does must be the same when each call is bytes.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    reason = "handlers are async whether they wait or not"
+)]
 
 use jackfield_sdk::prelude::*;
 use jackfield_testing::{Answer, Carrier, State, TestHost};

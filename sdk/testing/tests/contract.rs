@@ -1,5 +1,9 @@
 //! The contract catches what it says it catches: one wrong plugin per rule, beside one that keeps them all.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    reason = "handlers are async whether they wait or not"
+)]
 
 use std::time::Duration;
 

@@ -1,5 +1,9 @@
 //! What the kit says when a test is wrong.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    reason = "handlers are async whether they wait or not"
+)]
 
 use jackfield_sdk::prelude::*;
 use jackfield_testing::{Answer, Reached, TestHost};

@@ -1,5 +1,9 @@
 //! Every signature scheme: what is signed as declared gets in, and nothing else does.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    reason = "handlers are async whether they wait or not"
+)]
 
 use jackfield_sdk::{axum::body::Bytes, http::HeaderMap, prelude::*};
 use jackfield_testing::TestHost;

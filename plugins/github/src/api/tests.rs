@@ -1,14 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
-
 use jackfield_sdk::error::Fate;
+use jackfield_testing::TestHost;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    GitHub,
     app::signing_key,
-    fake::{Fake, answer, header_of, issue_comment, pkcs8_pem},
+    sample::{answer, asked, config, issue_comment, pkcs8_pem},
     trigger::{Decision, Rule},
 };
 
@@ -16,15 +16,21 @@ const MINT: &str = "POST /api/v3/app/installations/7/access_tokens";
 const REPO: &str = "/api/v3/repos/acme/rocket";
 
 /// A GitHub Enterprise Server, so that every path carries its prefix.
-fn api(fake: &Arc<Fake>) -> Api {
-    fake.on(
+async fn server() -> TestHost {
+    let mut config = config();
+    config["api_url"] = json!("https://ghe.example/api/v3");
+    TestHost::new().plugin::<GitHub>(config).start().await
+}
+
+fn api(host: &TestHost) -> Api {
+    host.on(
         MINT,
         answer(
             201,
             &json!({ "token": "ghs_one", "expires_at": "2026-01-01T01:00:00Z" }),
         ),
     );
-    let rest = Rest::new(&fake.host(), "https://ghe.example/api/v3".parse().unwrap());
+    let rest = Rest::new(&host.of::<GitHub>(), "https://ghe.example/api/v3".parse().unwrap());
     let app = App::new(
         rest.clone(),
         "Iv1.test",
@@ -74,43 +80,43 @@ async fn only_writers_may() {
         ("read", false),
         ("none", false),
     ] {
-        let fake = Fake::new();
+        let host = server().await;
         let body = json!({ "permission": permission, "role_name": "custom" });
-        fake.on(
+        host.on(
             &format!("GET {REPO}/collaborators/octocat/permission"),
             answer(200, &body),
         );
-        let access = api(&fake).permission(&request(&on_issue())).await.unwrap();
+        let access = api(&host).permission(&request(&on_issue())).await.unwrap();
         assert_eq!(access.may_write(), may, "{permission}");
     }
-    let fake = Fake::new();
-    fake.on(
+    let host = server().await;
+    host.on(
         &format!("GET {REPO}/collaborators/octocat/permission"),
         answer(404, &json!({ "message": "Not Found" })),
     );
-    assert!(!api(&fake).permission(&request(&on_issue())).await.unwrap().may_write());
+    assert!(!api(&host).permission(&request(&on_issue())).await.unwrap().may_write());
 }
 
 #[tokio::test]
 async fn a_missing_permission_of_the_app_is_permanent() {
-    let fake = Fake::new();
+    let host = server().await;
     let body = json!({ "message": "Resource not accessible by integration" });
-    fake.on(
+    host.on(
         &format!("GET {REPO}/collaborators/octocat/permission"),
         answer(403, &body),
     );
-    let error = api(&fake).permission(&request(&on_issue())).await.unwrap_err();
+    let error = api(&host).permission(&request(&on_issue())).await.unwrap_err();
     assert_eq!(error.fate(), Fate::Permanent);
 }
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_once() {
-    let fake = Fake::new();
+    let host = server().await;
     let call = format!("GET {REPO}/collaborators/octocat/permission");
-    fake.on(&call, answer(401, &json!({ "message": "Bad credentials" })));
-    fake.on(&call, answer(200, &json!({ "permission": "write" })));
-    let api = api(&fake);
-    fake.on(
+    host.on(&call, answer(401, &json!({ "message": "Bad credentials" })));
+    host.on(&call, answer(200, &json!({ "permission": "write" })));
+    let api = api(&host);
+    host.on(
         MINT,
         answer(
             201,
@@ -118,10 +124,10 @@ async fn a_refused_token_is_replaced_once() {
         ),
     );
     assert!(api.permission(&request(&on_issue())).await.unwrap().may_write());
-    let sent = fake.requests();
+    let sent = host.script().take_asked();
     assert_eq!(sent.len(), 4, "two tokens, two calls");
-    assert_eq!(header_of(&sent[1], "authorization"), "Bearer ghs_one");
-    assert_eq!(header_of(&sent[3], "authorization"), "Bearer ghs_two");
+    assert_eq!(sent[1].header("authorization"), Some("Bearer ghs_one"));
+    assert_eq!(sent[3].header("authorization"), Some("Bearer ghs_two"));
 }
 
 #[tokio::test]
@@ -144,23 +150,23 @@ async fn reactions_go_where_it_was_asked() {
 
 #[tokio::test]
 async fn a_conversation_is_read_from_its_end() {
-    let fake = Fake::new();
+    let host = server().await;
     let mut payload = on_pull();
     payload["issue"]["comments"] = json!(201);
     payload["comment"]["id"] = json!(1_000);
-    fake.on(
+    host.on(
         &format!("GET {REPO}/pulls/3"),
         answer(200, &json!({ "head": { "ref": "seal" }, "state": "open" })),
     );
-    fake.on(
+    host.on(
         &format!("GET {REPO}/issues/3/comments?per_page=100&page=3"),
         answer(200, &comments([1_000])),
     );
-    fake.on(
+    host.on(
         &format!("GET {REPO}/issues/3/comments?per_page=100&page=2"),
         answer(200, &comments(100..200)),
     );
-    let context = api(&fake).context(&request(&payload)).await.unwrap();
+    let context = api(&host).context(&request(&payload)).await.unwrap();
     assert_eq!(context.branch.as_deref(), Some("seal"));
     let told = serde_json::to_value(&context.comments).unwrap();
     assert_eq!(
@@ -171,19 +177,19 @@ async fn a_conversation_is_read_from_its_end() {
 
 #[tokio::test]
 async fn a_short_conversation_costs_one_request() {
-    let fake = Fake::new();
-    fake.on(
+    let host = server().await;
+    host.on(
         &format!("GET {REPO}/issues/3/comments?per_page=100&page=1"),
         answer(200, &comments([54, 55, 56])),
     );
-    let context = api(&fake).context(&request(&on_issue())).await.unwrap();
+    let context = api(&host).context(&request(&on_issue())).await.unwrap();
     assert_eq!((context.branch, context.comments.len()), (None, 1));
-    assert_eq!(fake.asked().len(), 2, "the token and the comments");
+    assert_eq!(asked(&host).len(), 2, "the token and the comments");
 }
 
 #[tokio::test]
 async fn a_thread_is_found_among_the_pull_requests_comments() {
-    let fake = Fake::new();
+    let host = server().await;
     let page = |n: u64| format!("GET {REPO}/pulls/3/comments?per_page=100&page={n}&sort=created&direction=desc");
     let newest: Value = (100..200)
         .rev()
@@ -195,9 +201,9 @@ async fn a_thread_is_found_among_the_pull_requests_comments() {
         { "id": 50, "body": "first" },
         { "id": 9, "body": "older" },
     ]);
-    fake.on(&page(1), answer(200, &newest));
-    fake.on(&page(2), answer(200, &oldest));
-    let context = api(&fake).context(&request(&on_line(Some(50)))).await.unwrap();
+    host.on(&page(1), answer(200, &newest));
+    host.on(&page(2), answer(200, &oldest));
+    let context = api(&host).context(&request(&on_line(Some(50)))).await.unwrap();
     let told = serde_json::to_value(&context.comments).unwrap();
     assert_eq!(
         (&told[0]["body"], &told[1]["body"], told.as_array().unwrap().len()),
@@ -208,8 +214,8 @@ async fn a_thread_is_found_among_the_pull_requests_comments() {
 
 #[tokio::test]
 async fn a_new_thread_has_nothing_before_it() {
-    let fake = Fake::new();
-    let context = api(&fake).context(&request(&on_line(None))).await.unwrap();
+    let host = server().await;
+    let context = api(&host).context(&request(&on_line(None))).await.unwrap();
     assert!(context.comments.is_empty());
-    assert!(fake.asked().is_empty());
+    assert!(asked(&host).is_empty());
 }

@@ -1,19 +1,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::KeyPair as _;
 use jackfield_sdk::error::Fate;
+use jackfield_testing::{Answer, TestHost};
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fake::{Fake, KEY, NOW, answer, header_of, pkcs1_pem, pkcs8_pem};
+use crate::{
+    GitHub,
+    sample::{KEY, NOW, answer, asked, config, pkcs1_pem, pkcs8_pem},
+};
 
 const MINT: &str = "POST /app/installations/7/access_tokens";
 
-fn app(fake: &Arc<Fake>) -> App {
-    let rest = Rest::new(&fake.host(), "https://api.github.com".parse().unwrap());
+async fn host() -> TestHost {
+    TestHost::new().plugin::<GitHub>(config()).start().await
+}
+
+fn app(host: &TestHost) -> App {
+    let rest = Rest::new(&host.of::<GitHub>(), "https://api.github.com".parse().unwrap());
     App::new(rest, "Iv1.test", signing_key(&Secret::new(pkcs8_pem())).unwrap())
 }
 
@@ -28,16 +36,16 @@ fn claims(statement: &str) -> Value {
         .claims
 }
 
-fn token(name: &str, ends: &str) -> crate::fake::Answer {
+fn token(name: &str, ends: &str) -> Answer {
     answer(
         201,
         &json!({ "token": name, "expires_at": ends, "permissions": { "issues": "write" } }),
     )
 }
 
-#[test]
-fn statements_are_signed_and_name_issuer_and_times() {
-    let statement = app(&Fake::new()).statement().unwrap();
+#[tokio::test]
+async fn statements_are_signed_and_name_issuer_and_times() {
+    let statement = app(&host().await).statement().unwrap();
     let expected = json!({ "iat": NOW - 60, "exp": NOW + 300, "iss": "Iv1.test" });
     assert_eq!(claims(statement.expose()), expected);
 }
@@ -70,18 +78,18 @@ fn a_key_that_does_not_parse_is_refused_without_its_text() {
 
 #[tokio::test]
 async fn a_token_is_kept_until_five_minutes_before_its_end() {
-    let fake = Fake::new();
-    fake.on(MINT, token("one", "2026-01-01T01:00:00Z"));
-    fake.on(MINT, token("two", "2026-01-01T02:00:00Z"));
-    let app = app(&fake);
+    let host = host().await;
+    host.on(MINT, token("one", "2026-01-01T01:00:00Z"));
+    host.on(MINT, token("two", "2026-01-01T02:00:00Z"));
+    let app = app(&host);
     assert_eq!(app.token(7).await.unwrap().expose(), "one");
-    fake.advance(55 * 60 - 1);
+    host.advance(Duration::from_secs(55 * 60 - 1));
     assert_eq!(app.token(7).await.unwrap().expose(), "one");
-    assert_eq!(fake.requests().len(), 1);
-    fake.advance(1);
+    assert_eq!(host.script().take_asked().len(), 1);
+    host.advance(Duration::from_secs(1));
     assert_eq!(app.token(7).await.unwrap().expose(), "two");
-    let sent = fake.requests().remove(0);
-    let bearer = header_of(&sent, "authorization");
+    let sent = host.script().take_asked().remove(0);
+    let bearer = sent.header("authorization").unwrap();
     assert_eq!(
         claims(bearer.strip_prefix("Bearer ").unwrap())["iat"],
         json!(NOW + 55 * 60 - 60)
@@ -90,13 +98,13 @@ async fn a_token_is_kept_until_five_minutes_before_its_end() {
 
 #[tokio::test]
 async fn many_at_once_fetch_one_token() {
-    let fake = Fake::new();
-    fake.on(MINT, token("one", "2026-01-01T01:00:00Z"));
-    fake.on(
+    let host = host().await;
+    host.on(MINT, token("one", "2026-01-01T01:00:00Z"));
+    host.on(
         "POST /app/installations/8/access_tokens",
         token("eight", "2026-01-01T01:00:00Z"),
     );
-    let app = Arc::new(app(&fake));
+    let app = Arc::new(app(&host));
     let all: Vec<_> = (0..20)
         .map(|n| {
             let app = Arc::clone(&app);
@@ -106,56 +114,56 @@ async fn many_at_once_fetch_one_token() {
     for task in all {
         task.await.unwrap();
     }
-    assert_eq!(fake.requests().len(), 2);
+    assert_eq!(host.script().take_asked().len(), 2);
 }
 
 #[tokio::test]
 async fn a_refused_token_is_forgotten_unless_a_newer_one_is_there() {
-    let fake = Fake::new();
-    fake.on(MINT, token("one", "2026-01-01T01:00:00Z"));
-    fake.on(MINT, token("two", "2026-01-01T01:00:00Z"));
-    let app = app(&fake);
+    let host = host().await;
+    host.on(MINT, token("one", "2026-01-01T01:00:00Z"));
+    host.on(MINT, token("two", "2026-01-01T01:00:00Z"));
+    let app = app(&host);
     let one = app.token(7).await.unwrap();
     app.forget(7, &one).await;
     assert_eq!(app.token(7).await.unwrap().expose(), "two");
     app.forget(7, &one).await;
     assert_eq!(app.token(7).await.unwrap().expose(), "two");
-    assert_eq!(fake.requests().len(), 2);
+    assert_eq!(host.script().take_asked().len(), 2);
 }
 
 #[tokio::test]
 async fn failures_are_not_kept() {
-    let fake = Fake::new();
-    fake.on(MINT, answer(502, &json!({})));
-    fake.on(MINT, token("one", "2026-01-01T01:00:00Z"));
-    let app = app(&fake);
+    let host = host().await;
+    host.on(MINT, answer(502, &json!({})));
+    host.on(MINT, token("one", "2026-01-01T01:00:00Z"));
+    let app = app(&host);
     assert_eq!(app.token(7).await.unwrap_err().fate(), Fate::Transient);
     assert_eq!(app.token(7).await.unwrap().expose(), "one");
 }
 
 #[tokio::test]
 async fn an_installation_that_is_gone_is_permanent() {
-    let fake = Fake::new();
-    fake.on(MINT, answer(404, &json!({ "message": "Not Found" })));
-    let error = app(&fake).token(7).await.unwrap_err();
+    let host = host().await;
+    host.on(MINT, answer(404, &json!({ "message": "Not Found" })));
+    let error = app(&host).token(7).await.unwrap_err();
     assert_eq!(error.fate(), Fate::Permanent);
     assert!(error.to_string().contains("no longer installed"), "{error}");
 }
 
 #[tokio::test]
 async fn the_slug_is_asked_for_once() {
-    let fake = Fake::new();
-    fake.on("GET /app", answer(200, &json!({ "slug": "rocket-agent" })));
-    let app = app(&fake);
+    let host = host().await;
+    host.on("GET /app", answer(200, &json!({ "slug": "rocket-agent" })));
+    let app = app(&host);
     assert_eq!(app.slug().await.unwrap(), "rocket-agent");
     assert_eq!(app.slug().await.unwrap(), "rocket-agent");
-    assert_eq!(fake.asked(), ["GET /app"]);
+    assert_eq!(asked(&host), ["GET /app"]);
 }
 
-#[test]
-fn tokens_that_ended_are_let_go() {
-    let fake = Fake::new();
-    let app = app(&fake);
+#[tokio::test]
+async fn tokens_that_ended_are_let_go() {
+    let host = host().await;
+    let app = app(&host);
     for installation in 0..5_000 {
         let cell = app.cell(installation);
         let ends = if installation < 10 { NOW + 600 } else { NOW - 1 };

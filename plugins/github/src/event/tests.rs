@@ -4,7 +4,7 @@ use jackfield_sdk::{error::Fate, prelude::*};
 use serde_json::json;
 
 use super::*;
-use crate::fake::{delivery, issue_comment};
+use crate::sample::{delivery, issue_comment};
 
 fn read(event: &str, payload: &serde_json::Value) -> Event {
     Event::from_delivery(&delivery(event, payload)).unwrap()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    fake::issue_comment,
+    sample::issue_comment,
     trigger::{Decision, Rule},
 };
 

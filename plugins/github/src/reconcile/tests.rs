@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
-use crate::fake::NOW;
+use crate::sample::NOW;
 
 fn sent(id: u64, guid: &str, at: i64, status_code: i64) -> Sent {
     Sent {

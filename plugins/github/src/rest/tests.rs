@@ -1,20 +1,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
-
+use jackfield_sdk::error::Fate;
+use jackfield_testing::{Answer, TestHost};
 use serde_json::json;
 
 use super::*;
-use crate::fake::{Answer, Fake, NOW, answer, header_of};
+use crate::{
+    GitHub,
+    sample::{NOW, answer, config},
+};
 
-fn rest(fake: &Arc<Fake>, base: &str) -> Rest {
-    Rest::new(&fake.host(), base.parse().unwrap())
+async fn host() -> TestHost {
+    TestHost::new().plugin::<GitHub>(config()).start().await
+}
+
+fn rest(host: &TestHost, base: &str) -> Rest {
+    Rest::new(&host.of::<GitHub>(), base.parse().unwrap())
 }
 
 async fn get(given: Answer) -> Result<HttpResponse> {
-    let fake = Fake::new();
-    fake.on("GET /x", given);
-    let rest = rest(&fake, "https://api.github.com");
+    let host = host().await;
+    host.on("GET /x", given);
+    let rest = rest(&host, "https://api.github.com");
     rest.send(rest.get(&["x"], &[])).await
 }
 
@@ -25,9 +32,9 @@ fn wait(result: Result<HttpResponse>) -> u64 {
     }
 }
 
-#[test]
-fn addresses_keep_the_path_of_the_base_and_encode_segments() {
-    let fake = Fake::new();
+#[tokio::test]
+async fn addresses_keep_the_path_of_the_base_and_encode_segments() {
+    let host = host().await;
     for (base, expected) in [
         ("https://api.github.com", "https://api.github.com/repos/a/b%20c"),
         ("https://api.github.com/", "https://api.github.com/repos/a/b%20c"),
@@ -37,22 +44,26 @@ fn addresses_keep_the_path_of_the_base_and_encode_segments() {
             "https://ghe.example:8443/api/v3/repos/a/b%20c",
         ),
     ] {
-        assert_eq!(rest(&fake, base).url(&["repos", "a", "b c"]).as_str(), expected);
+        assert_eq!(rest(&host, base).url(&["repos", "a", "b c"]).as_str(), expected);
     }
-    let odd = rest(&fake, "https://api.github.com").url(&["repos", "a/../../b?c#d", ".."]);
+    let odd = rest(&host, "https://api.github.com").url(&["repos", "a/../../b?c#d", ".."]);
     assert_eq!(odd.as_str(), "https://api.github.com/repos/a%2F..%2F..%2Fb%3Fc%23d");
 }
 
 #[tokio::test]
 async fn requests_carry_what_github_asks_for() {
-    let fake = Fake::new();
-    fake.on("GET /x?page=2", answer(200, &json!({})));
-    let rest = rest(&fake, "https://api.github.com");
+    let host = host().await;
+    host.on("GET /x?page=2", answer(200, &json!({})));
+    let rest = rest(&host, "https://api.github.com");
     rest.send(rest.get(&["x"], &[("page", "2")])).await.unwrap();
-    let sent = fake.requests().remove(0);
-    assert_eq!(header_of(&sent, "accept"), "application/vnd.github+json");
-    assert_eq!(header_of(&sent, "x-github-api-version"), "2022-11-28");
-    assert!(header_of(&sent, "user-agent").starts_with("jackfield-plugin-github/"));
+    let sent = host.asked().remove(0);
+    assert_eq!(sent.header("accept").unwrap(), "application/vnd.github+json");
+    assert_eq!(sent.header("x-github-api-version").unwrap(), "2022-11-28");
+    assert!(
+        sent.header("user-agent")
+            .unwrap()
+            .starts_with("jackfield-plugin-github/")
+    );
 }
 
 #[tokio::test]
@@ -83,17 +94,21 @@ async fn limits_say_when_to_come_back() {
 
 #[tokio::test]
 async fn failing_servers_and_lost_connections_are_transient() {
-    for status in [500, 502, 503, 408, 0] {
-        let error = get(answer(status, &json!({}))).await.unwrap_err();
-        assert_eq!(error.fate(), Fate::Transient, "{status}: {error}");
+    let failing = [500, 502, 503, 408].map(|status| answer(status, &json!({})));
+    for given in failing
+        .into_iter()
+        .chain([Answer::unreachable(), Answer::status(200).lost()])
+    {
+        let error = get(given.clone()).await.unwrap_err();
+        assert_eq!(error.fate(), Fate::Transient, "{given:?}: {error}");
     }
     assert_eq!(wait(get(answer(503, &json!({})).header("retry-after", "3")).await), 3);
 }
 
 #[tokio::test]
 async fn what_the_host_refuses_is_permanent() {
-    let fake = Fake::new();
-    let rest = rest(&fake, "https://api.github.com");
+    let host = host().await;
+    let rest = rest(&host, "https://api.github.com");
     let error = rest.send(rest.get(&["not", "scripted"], &[])).await.unwrap_err();
     assert_eq!(error.fate(), Fate::Permanent);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fake::issue_comment;
+use crate::sample::issue_comment;
 
 fn decide(payload: &Value) -> Decision {
     Rule::new("openhands", "Iv1.test").decide(&serde_json::from_value(payload.clone()).unwrap())

@@ -14,7 +14,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    carrier::Carrier, config::Settings, host::TestHost, logs::Logs, pattern::Pattern, script::Script, send::Delivery,
+    carrier::Carrier,
+    config::Settings,
+    host::TestHost,
+    logs::Logs,
+    pattern::Pattern,
+    script::{Asked, Script},
+    send::Delivery,
 };
 
 /// A rule that is not kept.
@@ -116,6 +122,11 @@ impl Contract {
         let pattern = Pattern::of(call).unwrap_or_else(|what| panic!("{what}"));
         self.idempotent.push(pattern);
         self
+    }
+
+    fn is_idempotent(&self, asked: &Asked) -> bool {
+        let fits = |pattern: &Pattern| pattern.fits(&asked.method, &asked.url);
+        self.idempotent.iter().any(fits)
     }
 
     async fn host<P: Described>(&self, carrier: Carrier) -> Result<TestHost, String> {

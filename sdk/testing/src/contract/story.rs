@@ -1,6 +1,6 @@
 //! Rule 4: every story, crashed after each step, ends as though nothing had happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jackfield_inbox::model::{ReplayMode, State};
 use jackfield_sdk::{manifest::Described, run::OutcomeResult};
@@ -147,8 +147,12 @@ async fn play<P: Described>(
     }
     let ids: Vec<Uuid> = works.iter().map(Work::id).collect();
     let mut raw = BTreeMap::new();
+    let mut once = BTreeSet::new();
     for asked in host.asked().iter().filter(|asked| asked.is_effect()) {
-        *raw.entry(called(asked, &ids)).or_default() += 1;
+        let call = called(asked, &ids);
+        if !contract.is_idempotent(asked) || once.insert((call.clone(), asked.body.clone())) {
+            *raw.entry(call).or_default() += 1;
+        }
     }
     Ok(Played {
         ends: works
@@ -193,11 +197,7 @@ fn kept(contract: &Contract, host: &TestHost, works: &[Work]) -> BTreeMap<String
     let mut counts = BTreeMap::new();
     for asked in host.asked().iter().filter(|asked| asked.is_effect()) {
         let call = called(asked, &ids);
-        let once = contract
-            .idempotent
-            .iter()
-            .any(|pattern| pattern.fits(&asked.method, &asked.url));
-        let mark = if once {
+        let mark = if contract.is_idempotent(asked) {
             Some(format!("{:?}", asked.body))
         } else {
             keys.iter().find(|key| carries(asked, key)).map(|key| (*key).to_owned())
