@@ -1,11 +1,15 @@
 //! The contract catches what it says it catches: one wrong plugin per rule, beside one that keeps them all.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::unused_async,
     reason = "handlers are async whether they wait or not"
 )]
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use jackfield_sdk::{
     manifest::{Described, Manifest},
@@ -284,7 +288,8 @@ plugin!(Fickle, "fickle", |this, run| {
         |attempt| async move { this.post("a", Some(attempt.key())).await },
     )
     .await?;
-    Ok(if run.attempt() == 1 {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    Ok(if RUNS.fetch_add(1, Ordering::SeqCst) == 0 {
         Outcome::done("first")
     } else {
         Outcome::ignored("later")

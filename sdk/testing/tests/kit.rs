@@ -1,5 +1,6 @@
 //! What the kit says when a test is wrong.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::unused_async,
     reason = "handlers are async whether they wait or not"
