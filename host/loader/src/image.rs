@@ -22,8 +22,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use serde_json::Value;
 
 use crate::{
-    admission::{self, Reason, Refusal},
+    admission::{self, Reason, Refusal, plain},
     cache::Stored,
+    prefix::outside,
     sha256::Sha256,
 };
 
@@ -35,11 +36,26 @@ pub const MAX_IMAGES: usize = 50;
 pub struct Images(Mutex<HashMap<Sha256, Arc<Image>>>);
 
 impl Images {
-    /// The code of a stored file; the same content is loaded once.
-    pub fn load(&self, stored: &Stored) -> Result<Arc<dyn Code>, Refusal> {
+    /// The code of a stored file; the same content is loaded once. What it declares must lie below its own prefix, or
+    /// under a `routes:` capability of `granted`.
+    pub fn load(&self, stored: &Stored, granted: &[String]) -> Result<Arc<dyn Code>, Refusal> {
+        let image = self.image(stored)?;
+        match outside(image.manifest.id, &image.descriptor, granted) {
+            Some(path) => Err(refused(
+                stored,
+                Reason::OutsidePrefix {
+                    id: image.manifest.id.to_owned(),
+                    path: plain(path),
+                },
+            )),
+            None => Ok(image),
+        }
+    }
+
+    fn image(&self, stored: &Stored) -> Result<Arc<Image>, Refusal> {
         let mut images = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = images.get(&stored.sha256) {
-            return Ok(Arc::clone(image) as Arc<dyn Code>);
+            return Ok(Arc::clone(image));
         }
         let id = &stored.manifest.id;
         let kept = images.values().filter(|image| image.manifest.id == *id).count();
@@ -85,7 +101,7 @@ impl Image {
         let foreign = unsafe { Foreign::of(entry()) }.map_err(|error| failed(error.to_string()))?;
         let descriptor = foreign
             .descriptor()
-            .map_err(|text| refused(stored, Reason::BrokenDeclarations(text)))?;
+            .map_err(|text| refused(stored, Reason::BrokenDeclarations(plain(&text))))?;
         Ok(Self {
             manifest: lasting(&stored.manifest),
             descriptor,

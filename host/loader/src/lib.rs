@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod cache;
 mod image;
+mod prefix;
 mod sha256;
 
 pub use crate::{

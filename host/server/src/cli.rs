@@ -123,6 +123,11 @@ pub(crate) enum PluginsCommand {
         /// Plugin id
         id: String,
     },
+    /// Say what admission would decide on a file, and why; exit code 1 if it is refused
+    Verify {
+        /// Shared library
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,7 +16,7 @@ use jackfield_config::{Flags, Loaded};
 use jackfield_storage::{Database, OpenOptions, SqlStore};
 
 use crate::{
-    cli::{Cli, Command, ConfigCommand, PluginCommand},
+    cli::{Cli, Command, ConfigCommand, PluginCommand, PluginsCommand},
     control,
     logs::Logs,
     plan, serve,
@@ -58,6 +58,9 @@ pub(crate) async fn run() -> u8 {
         Command::Plugin {
             command: PluginCommand::New { name, sdk },
         } => return report(new_plugin::new(name, sdk.as_deref(), as_json)),
+        Command::Plugins {
+            command: PluginsCommand::Verify { file },
+        } => return plugins::verify(file, as_json),
         _ => {}
     }
     let loaded = match plan::load(&flags) {

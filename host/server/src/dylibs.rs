@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use jackfield_config::PluginEntry;
 use jackfield_loader::{
-    Admitted, Cache, CacheError, ColdCache, Images, Manifest, Reason, Refusal, Requirements, admit, inspect,
+    Admitted, Cache, CacheError, ColdCache, Images, Manifest, Refusal, Requirements, admit, inspect,
 };
 use jackfield_plugins::Code;
 
@@ -35,22 +35,7 @@ impl Dylibs {
     /// Loads an admitted file. What it declares must lie below its own prefix, or be granted.
     pub(crate) fn load(&self, admitted: Admitted, capabilities: &[String]) -> Result<Arc<dyn Code>, Refusal> {
         let stored = self.cache.store(admitted)?;
-        let code = self.images.load(&stored)?;
-        let id = code.manifest().id;
-        let descriptor = code.descriptor();
-        let routes = descriptor.routes.iter().map(|route| &route.path);
-        let hooks = descriptor.webhooks.iter().map(|hook| &hook.path);
-        match routes.chain(hooks).find(|path| !may_declare(id, capabilities, path)) {
-            Some(path) => Err(Refusal {
-                plugin: Some(id.to_owned()),
-                file: stored.file,
-                reason: Reason::OutsidePrefix {
-                    id: id.to_owned(),
-                    path: path.clone(),
-                },
-            }),
-            None => Ok(code),
-        }
+        self.images.load(&stored, capabilities)
     }
 }
 
@@ -71,40 +56,4 @@ pub(crate) fn admitted(id: &str, entry: &PluginEntry) -> Result<Admitted, Refusa
 /// The schema of an admitted file.
 pub(crate) fn schema(manifest: &Manifest) -> String {
     serde_json::Value::Object(manifest.config_schema.clone()).to_string()
-}
-
-fn may_declare(id: &str, capabilities: &[String], path: &str) -> bool {
-    let below = |prefix: &str| path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-    let granted = |capability: &String| {
-        let pattern = capability.strip_prefix("routes:")?;
-        Some(pattern.strip_suffix("/*").map_or(path == pattern, below))
-    };
-    below(&format!("/{id}")) || capabilities.iter().filter_map(granted).any(|open| open)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_owns_its_prefix_and_what_is_granted() {
-        let granted = [
-            "kv".to_owned(),
-            "routes:/integration/github/*".to_owned(),
-            "routes:/one".to_owned(),
-        ];
-        for (path, may) in [
-            ("/pager", true),
-            ("/pager/ring", true),
-            ("/pagers", false),
-            ("/", false),
-            ("/integration/github/events", true),
-            ("/integration/githubs", false),
-            ("/one", true),
-            ("/one/more", false),
-        ] {
-            assert_eq!(may_declare("pager", &granted, path), may, "{path}");
-        }
-        assert!(!may_declare("pager", &[], "/integration/github/events"));
-    }
 }

@@ -22,6 +22,7 @@ mod requirements;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::refusal::plain;
 pub use self::{
     binary::Binary,
     manifest::{Abi, Manifest, Migration, Panic},

@@ -377,7 +377,7 @@ impl Serialize for Refusal {
 }
 
 /// A text from a file as it may be printed: on one line, of moderate length, without control characters.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let cut = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at);
     let mut plain: String = text[..cut]
         .chars()

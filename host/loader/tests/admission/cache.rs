@@ -13,11 +13,11 @@ use jackfield_loader::{Admitted, Cache, Code, ColdCache, Origin, Requirements, S
 
 use super::fixture::{Directory, Plugin};
 
-fn admitted(file: &Path) -> Admitted {
+pub(crate) fn admitted(file: &Path) -> Admitted {
     admit(inspect(file).unwrap(), &Requirements::default()).unwrap()
 }
 
-fn cache(directory: &Directory) -> Cache {
+pub(crate) fn cache(directory: &Directory) -> Cache {
     ColdCache::open(directory.path()).unwrap().warm()
 }
 

@@ -322,8 +322,14 @@ const CASES: &[Case] = &[
     }),
 ];
 
-/// Asked for by the storing half, in `cache.rs`.
-const ELSEWHERE: &[Code] = &[Code::NotStored];
+/// What only storing and loading find, in `cache.rs` and `loading.rs`.
+const ELSEWHERE: &[Code] = &[
+    Code::NotStored,
+    Code::NotLoaded,
+    Code::BrokenDeclarations,
+    Code::TooManyImages,
+    Code::OutsidePrefix,
+];
 
 fn cut(directory: &Directory, to: fn(usize) -> usize) -> PathBuf {
     let file = good(directory);

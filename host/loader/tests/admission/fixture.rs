@@ -92,6 +92,13 @@ impl Plugin {
         self
     }
 
+    /// With an entry whose descriptor answers a status and a text.
+    pub(crate) fn answering(self, status: u32, text: &str) -> Self {
+        let text = serde_json::to_string(text).unwrap();
+        self.option(format!("-DSTATUS={status}"))
+            .option(format!("-DDESCRIPTOR={text}"))
+    }
+
     /// The library.
     pub(crate) fn build(self, directory: &Directory) -> PathBuf {
         self.build_as(directory, "libpager.so", &["-shared", "-fPIC"])

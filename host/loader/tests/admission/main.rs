@@ -1,4 +1,4 @@
-//! Admission and cache on real files: built by the system's C compiler and by rustc, then cut and patched.
+//! Admission, cache and loading on real files: built by the system's C compiler and by rustc, then cut and patched.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cache;
@@ -6,3 +6,4 @@ mod cases;
 mod fixture;
 mod good;
 mod hostile;
+mod loading;

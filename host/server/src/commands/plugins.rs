@@ -1,16 +1,30 @@
 //! `plugins`.
 
+use std::path::Path;
+
 use http::Method;
 use jackfield_config::Loaded;
+use jackfield_loader::Requirements;
 use jackfield_plugins::{Enablement, Wanted};
 use serde_json::{Value, json};
 
-use super::{Failure, output};
+use super::{FAILED, Failure, GOOD, output};
 use crate::{cli::PluginsCommand, control, plan};
 
 const COLUMNS: [&str; 8] = [
     "id", "version", "enabled", "carrier", "state", "routes", "webhooks", "reason",
 ];
+
+/// What a host with this program would decide on a file. Needs neither configuration nor a host.
+pub(super) fn verify(file: &Path, as_json: bool) -> u8 {
+    let report = jackfield_loader::verify(file, &Requirements::default());
+    if as_json {
+        output::json(&json!(report));
+    } else {
+        output::bytes(report.to_string().as_bytes());
+    }
+    if report.is_admitted() { GOOD } else { FAILED }
+}
 
 pub(super) async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: bool) -> Result<(), Failure> {
     let data_dir = &loaded.settings.data_dir;
@@ -29,6 +43,8 @@ pub(super) async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: b
         PluginsCommand::Reload { id } => (id, "reload"),
         PluginsCommand::Pause { id } => (id, "pause"),
         PluginsCommand::Resume { id } => (id, "resume"),
+        // It was answered before configuration was read.
+        PluginsCommand::Verify { .. } => return Ok(()),
     };
     let path = format!("/api/admin/v1/plugins/{id}/{action}");
     let row = control::call(data_dir, Method::POST, &path, None).await?;
