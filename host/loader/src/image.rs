@@ -92,11 +92,11 @@ impl Image {
         // known; that it does no harm is what whoever named it in plugins.toml has decided.
         let library = unsafe { Library::open(Some(&stored.path), RTLD_NOW | RTLD_LOCAL) };
         // An image is never unloaded.
-        let library: &'static Library = Box::leak(Box::new(library.map_err(|error| failed(error.to_string()))?));
+        let library: &'static Library = Box::leak(Box::new(library.map_err(|error| failed(told(&error)))?));
         let symbol = stored.manifest.entry_symbol();
         // SAFETY: admission found the symbol; that it has this type is the rule of `jackfield-abi`, whose version the
         // manifest states.
-        let entry = unsafe { library.get::<EntryFn>(symbol.as_bytes()) }.map_err(|error| failed(error.to_string()))?;
+        let entry = unsafe { library.get::<EntryFn>(symbol.as_bytes()) }.map_err(|error| failed(told(&error)))?;
         // SAFETY: as above; the answer is static.
         let foreign = unsafe { Foreign::of(entry()) }.map_err(|error| failed(error.to_string()))?;
         let descriptor = foreign
@@ -109,6 +109,11 @@ impl Image {
             identity: format!("dylib:{}", stored.sha256),
         })
     }
+}
+
+/// What the system's loader says: the error's own text only names the call.
+fn told(error: &libloading::Error) -> String {
+    plain(&std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 /// A manifest lasts as long as its image: for ever.
