@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod inbox {
+    mod claimers;
     mod contract;
     pub(crate) mod databases;
+    mod senders;
+    pub(crate) mod work;
 }

@@ -71,6 +71,12 @@ impl Postgres {
             .unwrap();
     }
 
+    /// The number that a query gives.
+    pub(crate) async fn number(&self, text: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query_scalar(text).fetch_one(&mut connection).await.unwrap()
+    }
+
     /// Makes every table empty.
     pub(crate) async fn clear(&self) {
         self.run(
