@@ -121,7 +121,7 @@ fn a_new_plugin_is_tested_started_called_and_sent_a_delivery() {
 
     let tested = cargo(&plugin, &["test", "--offline"]);
     let report = String::from_utf8_lossy(&tested.stdout);
-    assert!(report.contains("test result: ok. 5 passed; 0 failed"), "{report}");
+    assert!(report.contains("test result: ok. 6 passed; 0 failed"), "{report}");
     let built = String::from_utf8_lossy(&tested.stderr);
     assert!(
         !built.contains("jackfield-server"),
