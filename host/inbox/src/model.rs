@@ -233,6 +233,8 @@ pub struct Claimed {
     pub memos: Vec<Memo>,
     /// For `WorkKind::Death`.
     pub death: Option<DeathRecord>,
+    /// The wait whose end the store refuses to keep: the run cannot go on, and is ended without its handler.
+    pub refused_wait: Option<String>,
     /// The store's clock at the claim.
     pub now_ms: i64,
 }

@@ -89,7 +89,8 @@ pub trait Store: Send + Sync + 'static {
     /// was delayed at birth and is not yet due. Waiting and held jobs are not in the way. Of two heads of one lane (a woken
     /// one beside a pending one) the earlier goes first.
     /// Increments token and attempts; a wait that is over becomes a memo (`Signalled` with the first signal after its cursor,
-    /// else `TimedOut`); `maybe_done` is given as it was and set for the next claim.
+    /// else `TimedOut`). A memo that the database refuses harms nobody else: its job comes with `refused_wait`, the others as
+    /// ever. `maybe_done` is given as it was and set for the next claim.
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>>;
 
     /// Plugins that have something due.

@@ -6,7 +6,7 @@ use jackfield_sdk::{
     error::{Failure, Fate},
     handler::{DeathRecord, Delivery},
     instance::{JobCall, JobEnd, JobFailure},
-    run::{Fence, RunHead},
+    run::RunHead,
 };
 use metrics::counter;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
@@ -115,22 +115,13 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
 async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveRun, permit: OwnedSemaphorePermit) {
     let fence = claimed.fence;
     let policy = runner.policies.get(&claimed.handler).copied();
-    let deadline = Duration::from_millis(policy.map_or(300_000, |policy| policy.timeout_ms));
-    let handler = runner.instance.run(call(&claimed));
-    let end = tokio::select! {
-        biased;
-        () = live.lost.cancelled() => None,
-        () = live.parked.cancelled() => {
-            observe(&core, &runner, AttemptKind::Ok, "parked");
-            core.breakers.succeeded(&runner.plugin);
-            None
-        }
-        () = runner.retired.cancelled() => Some(released(&claimed)),
-        end = tokio::time::timeout(deadline, handler) => Some(conclude(&core, &runner, &claimed, policy, end.ok())),
+    let end = match unfit(&claimed) {
+        Some(failure) => Some(ended(&claimed, dead(&claimed, policy, failure))),
+        None => attempt(&core, &runner, &claimed, policy, &live).await,
     };
     if let Some(end) = end {
         let held = matches!(end.next, Next::Held(_));
-        write_end(&core, fence, end).await;
+        write_end(&core, &claimed, policy, end).await;
         if held {
             let_go_again(&core, &runner).await;
         }
@@ -139,6 +130,37 @@ async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveR
     core.breakers.ended(&runner.plugin, fence.job);
     drop(permit);
     core.tell(runner.plugin.to_string());
+}
+
+/// Runs the handler; `None` when nothing is left to write.
+async fn attempt(
+    core: &Core,
+    runner: &Runner,
+    claimed: &Claimed,
+    policy: Option<Policy>,
+    live: &LiveRun,
+) -> Option<AttemptEnd> {
+    let deadline = Duration::from_millis(policy.map_or(300_000, |policy| policy.timeout_ms));
+    let handler = runner.instance.run(call(claimed));
+    tokio::select! {
+        biased;
+        () = live.lost.cancelled() => None,
+        () = live.parked.cancelled() => {
+            observe(core, runner, AttemptKind::Ok, "parked");
+            core.breakers.succeeded(&runner.plugin);
+            None
+        }
+        () = runner.retired.cancelled() => Some(ended(claimed, Next::Released)),
+        end = tokio::time::timeout(deadline, handler) => Some(conclude(core, runner, claimed, policy, end.ok())),
+    }
+}
+
+/// Why a job is not given to its handler.
+fn unfit(claimed: &Claimed) -> Option<Failure> {
+    let wait = claimed.refused_wait.as_ref()?;
+    Some(permanent(format!(
+        "the database refuses what the wait `{wait}` ended with; the log says why"
+    )))
 }
 
 fn call(claimed: &Claimed) -> JobCall {
@@ -164,10 +186,10 @@ fn call(claimed: &Claimed) -> JobCall {
     }
 }
 
-fn released(claimed: &Claimed) -> AttemptEnd {
+fn ended(claimed: &Claimed, next: Next) -> AttemptEnd {
     AttemptEnd {
         started_ms: claimed.now_ms,
-        next: Next::Released,
+        next,
         orphans: Vec::new(),
     }
 }
@@ -189,12 +211,7 @@ fn conclude(
                 "the handler did not end within {} ms",
                 policy.map_or(0, |policy| policy.timeout_ms)
             );
-            let next = failed(claimed, policy, transient(text));
-            return AttemptEnd {
-                started_ms: claimed.now_ms,
-                next,
-                orphans: Vec::new(),
-            };
+            return ended(claimed, failed(claimed, policy, transient(text)));
         }
     };
     let next = match result {
@@ -237,8 +254,16 @@ fn conclude(
 }
 
 fn transient(message: String) -> Failure {
+    failure(Fate::Transient, message)
+}
+
+fn permanent(message: String) -> Failure {
+    failure(Fate::Permanent, message)
+}
+
+fn failure(fate: Fate, message: String) -> Failure {
     Failure {
-        fate: Fate::Transient,
+        fate,
         message,
         tell: None,
         code: None,
@@ -254,12 +279,15 @@ fn failed(claimed: &Claimed, policy: Option<Policy>, failure: Failure) -> Next {
     let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
     match verdict(retry, &failure, failures, since) {
         Verdict::Again(delay_ms) => Next::Retry { failure, delay_ms },
-        Verdict::Dead => {
-            let tells = policy.is_some_and(|policy| policy.on_dead) && claimed.kind != WorkKind::Death;
-            let notice = tells.then(|| Box::new(death_notice(claimed, &failure)));
-            Next::Dead { failure, notice }
-        }
+        Verdict::Dead => dead(claimed, policy, failure),
     }
+}
+
+/// Death with its notice, if the handler has one.
+fn dead(claimed: &Claimed, policy: Option<Policy>, failure: Failure) -> Next {
+    let tells = policy.is_some_and(|policy| policy.on_dead) && claimed.kind != WorkKind::Death;
+    let notice = tells.then(|| Box::new(death_notice(claimed, &failure)));
+    Next::Dead { failure, notice }
 }
 
 /// The linked job that tells people. Its dedup key is the death itself, so it is there once per arming.
@@ -303,9 +331,11 @@ async fn let_go_again(core: &Core, runner: &Runner) {
 }
 
 /// Writes an end, waiting for a store that is away. If the lease runs out meanwhile, the store refuses, and the job runs
-/// again elsewhere: its steps are kept. An end whose data the store refuses becomes a death with plain words.
-async fn write_end(core: &Core, fence: Fence, mut end: AttemptEnd) {
-    let mut refused = false;
+/// again elsewhere: its steps are kept. An end whose data the store refuses is written with less and less of it
+/// ([`plainer`]), so that the job does not run again only to be refused again.
+async fn write_end(core: &Core, claimed: &Claimed, policy: Option<Policy>, mut end: AttemptEnd) {
+    let fence = claimed.fence;
+    let mut refusals = 0;
     loop {
         match core.writer.submit(Write::End(fence, Box::new(end.clone()))).await {
             Ok(Ok(_)) => return,
@@ -313,26 +343,14 @@ async fn write_end(core: &Core, fence: Fence, mut end: AttemptEnd) {
                 tracing::warn!("the lease was lost; this run's end is not written");
                 return;
             }
-            Err(StoreError::Refused(why)) if refused => {
-                tracing::error!(%why, "the store refuses even a plain end; the lease runs out");
-                return;
-            }
             Err(StoreError::Refused(why)) => {
-                tracing::error!(%why, "the store refuses a run's end; the job goes dead");
-                refused = true;
-                end = AttemptEnd {
-                    started_ms: end.started_ms,
-                    next: Next::Dead {
-                        failure: Failure {
-                            fate: Fate::Permanent,
-                            message: "the database refused what the run ended with; the log says why".to_owned(),
-                            tell: None,
-                            code: None,
-                        },
-                        notice: None,
-                    },
-                    orphans: Vec::new(),
+                refusals += 1;
+                let Some(next) = plainer(refusals, claimed, policy) else {
+                    tracing::error!(%why, "the store refuses even a plain hold; the lease runs out");
+                    return;
                 };
+                tracing::error!(%why, "the store refuses a run's end; a plainer one is tried");
+                end = ended(claimed, next);
                 continue;
             }
             Err(error) => tracing::warn!(%error, "a run's end waits for the store"),
@@ -341,5 +359,19 @@ async fn write_end(core: &Core, fence: Fence, mut end: AttemptEnd) {
             () = core.stop.cancelled() => return,
             () = tokio::time::sleep(END_PAUSE) => {}
         }
+    }
+}
+
+/// What is written instead of an end that was refused so many times: a death with nothing of the run in it, the same
+/// without its notice, held for an operator to look at.
+fn plainer(refusals: u32, claimed: &Claimed, policy: Option<Policy>) -> Option<Next> {
+    let failure = permanent("the database refused what the run ended with; the log says why".to_owned());
+    match refusals {
+        1 => Some(dead(claimed, policy, failure)),
+        2 => Some(Next::Dead { failure, notice: None }),
+        3 => Some(Next::Held(
+            "the database refuses the run's end, and its death too; the log says why".to_owned(),
+        )),
+        _ => None,
     }
 }

@@ -293,6 +293,7 @@ impl Tables {
             epoch: delivery.epoch,
             memos: delivery.memos.clone(),
             death: delivery.work.death.clone(),
+            refused_wait: None,
             now_ms: now,
         })
     }

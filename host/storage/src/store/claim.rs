@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jackfield_inbox::{
     model::Claimed,
-    store::{ClaimRequest, StoreResult},
+    store::{ClaimRequest, StoreError, StoreResult},
 };
 use jackfield_sdk::run::{Fence, Memo, MemoState, Wait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
@@ -39,13 +39,32 @@ impl SqlStore {
         if self.db.is_sqlite() && !self.anything_due(&request.plugin).await? {
             return Ok(Vec::new());
         }
+        // Jobs whose wait cannot be ended, found one a round; the claim that found one is rolled back.
+        let mut refused = HashMap::new();
+        loop {
+            let known = refused.len();
+            match self.claim_but(request, &mut refused).await {
+                Err(StoreError::Refused(why)) if refused.len() > known && known < request.limit as usize => {
+                    tracing::error!(plugin = request.plugin, %why, "the database refuses what a wait ended with");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// One claim. It does not end the waits of `refused` jobs, and adds the one that it fails at.
+    async fn claim_but(
+        &self,
+        request: &ClaimRequest,
+        refused: &mut HashMap<Uuid, String>,
+    ) -> StoreResult<Vec<Claimed>> {
         let tx = self.begin().await?;
         let rows = if self.db.is_sqlite() {
             self.take_as_only_writer(&tx, request).await?
         } else {
             self.take_at_once(&tx, request).await?
         };
-        let claimed = self.complete(&tx, rows).await?;
+        let claimed = self.complete(&tx, rows, refused).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(claimed)
     }
@@ -187,15 +206,26 @@ impl SqlStore {
     }
 
     /// Adds the memos; a wait that is over becomes one.
-    async fn complete(&self, tx: &DatabaseTransaction, rows: Vec<QueryResult>) -> StoreResult<Vec<Claimed>> {
+    async fn complete(
+        &self,
+        tx: &DatabaseTransaction,
+        rows: Vec<QueryResult>,
+        refused: &mut HashMap<Uuid, String>,
+    ) -> StoreResult<Vec<Claimed>> {
         let mut claimed = Vec::with_capacity(rows.len());
         for row in &rows {
-            let one = claim_of(row)?;
+            let mut one = claim_of(row)?;
             let wait: Option<String> = get(row, "wait")?;
-            if let Some(wait) = wait {
+            one.refused_wait = refused.get(&one.fence.job).cloned();
+            if let Some(wait) = wait.filter(|_| one.refused_wait.is_none()) {
                 let since: Option<i64> = get(row, "wait_since")?;
                 let wait: Wait = parse(&wait)?;
-                self.end_wait(tx, &one, wait, since.unwrap_or(one.now_ms)).await?;
+                let name = wait.name.clone();
+                let ended = self.end_wait(tx, &one, wait, since.unwrap_or(one.now_ms)).await;
+                if matches!(ended, Err(StoreError::Refused(_))) {
+                    refused.insert(one.fence.job, name);
+                }
+                ended?;
             }
             claimed.push(one);
         }
@@ -292,6 +322,7 @@ fn claim_of(row: &QueryResult) -> StoreResult<Claimed> {
         epoch: count("epoch")?,
         memos: Vec::new(),
         death: death.as_deref().map(parse).transpose()?,
+        refused_wait: None,
         now_ms: get(row, "now_ms")?,
     })
 }

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 /// A directory that goes when it is dropped.
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
@@ -24,9 +24,14 @@ impl Drop for Scratch {
 }
 
 pub(crate) async fn sqlite(scratch: &Scratch) -> Database {
+    sqlite_at(scratch).await.0
+}
+
+/// With its address, for statements past the store.
+pub(crate) async fn sqlite_at(scratch: &Scratch) -> (Database, String) {
     let file = scratch.0.join(format!("{}.db", Uuid::new_v4()));
     let url = format!("sqlite://{}", file.display());
-    Database::open(&url, &OpenOptions::default()).await.unwrap()
+    (Database::open(&url, &OpenOptions::default()).await.unwrap(), url)
 }
 
 /// A PostgreSQL database that goes when [`Postgres::drop_it`] is called.
