@@ -8,6 +8,7 @@ pub mod clock;
 pub mod contract;
 pub mod engine;
 pub mod extract;
+pub mod lost;
 pub mod memory;
 pub mod model;
 pub mod store;

@@ -223,7 +223,9 @@ pub struct Claimed {
     pub attempt: u32,
     /// Failed runs so far.
     pub failures: u32,
-    /// First failure since it was last armed.
+    /// Leases lost in a row ([`crate::lost`]).
+    pub lost: u32,
+    /// First failure since it was last armed or parked, or the lost lease that began to delay it.
     pub first_failed_ms: Option<i64>,
     /// An earlier run ended otherwise than by success or parking.
     pub maybe_done: bool,

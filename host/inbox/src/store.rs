@@ -84,7 +84,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Claims due heads of one plugin, those that are due longest first: pending with `run_at` passed, or waiting whose
     /// signal came or deadline passed. A job of a lane is a head when no job of the lane runs and no earlier pending one is
-    /// in the way. An earlier pending job is in the way unless it has failed and
+    /// in the way. An earlier pending job is in the way unless it has failed (or lost leases delay it) and
     /// [`LANE_BLOCK_MS`](crate::model::LANE_BLOCK_MS) passed since its first failure (then it is marked as overtaken), or
     /// was delayed at birth and is not yet due. Waiting and held jobs are not in the way. Of two heads of one lane (a woken
     /// one beside a pending one) the earlier goes first.
@@ -99,14 +99,16 @@ pub trait Store: Send + Sync + 'static {
     /// Applies writes in one commit. A `Park` deletes the lane lease, keeps the absolute deadline and clears `maybe_done`.
     /// An `End` releases the lane in the same commit, records the attempt (not for `Released`, `Held`) and, when ended,
     /// removes the job and writes state, outcome and times to the delivery. `Retry` sets run_at. Preempted ends do not
-    /// count: attempts goes back by one.
+    /// count: attempts goes back by one. Every one of these, and a kept step, begins the count of lost leases anew; a park
+    /// begins the count of failures anew, because the retry window is about the stretch that fails.
     async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>>;
 
     /// Extends leases; gives the ones that are lost.
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>>;
 
     /// Puts running jobs whose lease has passed back to pending and frees their lanes; gives how many. A lost lease is no
-    /// attempt.
+    /// attempt. Those lost in a row are counted, and from the third on they delay the next claim as [`crate::lost`] says;
+    /// its lane is then blocked as by a failing head.
     async fn reclaim(&self) -> StoreResult<u64>;
 
     /// Stores a signal and makes those who wait for it due; gives its sequence number within the topic: at least the clock's

@@ -49,6 +49,7 @@ CREATE TABLE job (
     token bigint NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
+    lost integer NOT NULL DEFAULT 0,
     first_failed_ms bigint,
     dirty boolean NOT NULL DEFAULT false,
     delayed boolean NOT NULL DEFAULT false,

@@ -44,6 +44,7 @@ CREATE TABLE job (
     token integer NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
+    lost integer NOT NULL DEFAULT 0,
     first_failed_ms integer,
     dirty integer NOT NULL DEFAULT 0,
     delayed integer NOT NULL DEFAULT 0,

@@ -215,3 +215,70 @@ pub(super) async fn a_lost_lease_is_no_attempt(subject: Subject) {
     assert_eq!(names(&shown.steps), ["one"]);
     assert_eq!(shown.attempts.len(), 1);
 }
+
+impl Subject {
+    /// Claims, and lets the lease run out.
+    async fn lose(&self) -> Claimed {
+        let run = self.claim_one().await;
+        self.wait(Duration::from_secs(21));
+        assert_eq!(self.store.reclaim().await.unwrap(), 1);
+        run
+    }
+}
+
+pub(super) async fn lost_leases_in_a_row_delay(subject: Subject) {
+    subject.add("a").await;
+    for lost in 0..3 {
+        assert_eq!(subject.lose().await.lost, lost, "the first two delay nothing");
+    }
+    for lost in 3..lost::MAX {
+        subject.wait(Duration::from_millis(lost::delay_ms(lost, 0.0) - 1));
+        assert_eq!(subject.claim().await, [], "after {lost} it is delayed");
+        subject.wait(Duration::from_millis(lost::delay_ms(lost, 1.0)));
+        let run = subject.lose().await;
+        assert_eq!((run.lost, run.attempt, run.failures), (lost, 1, 0));
+    }
+    let run = subject.claim_one().await;
+    assert_eq!(run.lost, lost::MAX, "the last one is to be ended, without delay");
+    subject.dead(run.fence).await;
+}
+
+pub(super) async fn what_is_written_ends_the_row(subject: Subject) {
+    subject.add("a").await;
+    for _ in 0..2 {
+        subject.lose().await;
+    }
+    let run = subject.claim_one().await;
+    subject.step(run.fence, "one").await;
+    subject.wait(Duration::from_secs(21));
+    assert_eq!(subject.store.reclaim().await.unwrap(), 1);
+    let run = subject.lose().await;
+    assert_eq!(run.lost, 1, "a kept step began anew");
+    let run = subject.claim_one().await;
+    assert_eq!(run.lost, 2);
+    subject.end(run.fence, Next::Released).await.unwrap();
+    assert_eq!(subject.lose().await.lost, 0, "an end did");
+    let run = subject.claim_one().await;
+    assert_eq!(run.lost, 1);
+    subject.park(run.fence, wait("w", None, 0, MINUTE)).await;
+    subject.wait(MINUTE);
+    let run = subject.claim_one().await;
+    assert_eq!((run.lost, run.first_failed_ms), (0, None), "a park did");
+}
+
+pub(super) async fn a_lost_head_blocks_five_minutes(subject: Subject) {
+    let head = subject.add_in("a", "1").await;
+    let next = subject.add_in("a", "2").await;
+    for lost in 1..lost::MAX {
+        assert_eq!(subject.lose().await.fence.job, head);
+        if lost == lost::DELAYED {
+            assert_eq!(subject.state(next).await, State::Blocked);
+        }
+        if lost + 1 < lost::MAX {
+            subject.wait(Duration::from_millis(lost::delay_ms(lost, 1.0)));
+        }
+    }
+    let run = subject.claim_one().await;
+    assert_eq!(run.fence.job, next);
+    subject.done(run.fence).await;
+}

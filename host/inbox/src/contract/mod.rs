@@ -28,6 +28,7 @@ use jackfield_sdk::{
 use uuid::Uuid;
 
 use crate::{
+    lost,
     model::{
         AttemptEnd, Claimed, DedupKey, Filter, NewWork, Next, ReplayMode, State, Stored, WorkKind, Write, WriteError,
         Written,
@@ -63,8 +64,9 @@ cases! {
     claiming: oldest_first_and_within_the_limit, one_per_lane_in_order, only_its_own_plugin, tenants_have_a_limit,
         a_failing_head_blocks_five_minutes, every_failing_head_is_overtaken, delayed_work_does_not_block,
         waiting_and_held_work_do_not_block, a_woken_one_and_its_successor_do_not_run_together,
-        heartbeats_keep_a_lease, a_lost_lease_is_no_attempt;
-    writing: steps_are_kept, a_stale_token_writes_nothing, a_batch_of_writes, retries_wait_and_count, dead_with_its_notice,
+        heartbeats_keep_a_lease, a_lost_lease_is_no_attempt, lost_leases_in_a_row_delay, what_is_written_ends_the_row,
+        a_lost_head_blocks_five_minutes;
+    writing: steps_are_kept, a_stale_token_writes_nothing, a_batch_of_writes, retries_wait_and_count, a_park_ends_the_retries, dead_with_its_notice,
         release_keeps_steps_and_is_no_attempt, hold_keeps_steps_and_is_no_attempt, maybe_done_follows_how_runs_end,
         done_tells_everything, orphans_are_listed;
     waiting: a_signal_wakes, a_signal_before_parking, the_cursor_counts, a_timeout_is_absolute, a_sleep, a_wait_frees_the_lane,

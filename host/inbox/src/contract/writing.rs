@@ -262,3 +262,22 @@ pub(super) async fn orphans_are_listed(subject: Subject) {
         assert_eq!(shown.orphans, ["old step", "older"], "{name}");
     }
 }
+
+pub(super) async fn a_park_ends_the_retries(subject: Subject) {
+    subject.add("a").await;
+    subject
+        .end(subject.claim_one().await.fence, retry(MINUTE))
+        .await
+        .unwrap();
+    subject.wait(MINUTE);
+    let run = subject.claim_one().await;
+    assert_eq!(run.failures, 1);
+    subject.park(run.fence, wait("w", None, 0, 60 * MINUTE)).await;
+    subject.wait(60 * MINUTE);
+    let run = subject.claim_one().await;
+    assert_eq!(
+        (run.failures, run.first_failed_ms),
+        (0, None),
+        "what fails now has its own window"
+    );
+}

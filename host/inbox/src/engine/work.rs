@@ -20,6 +20,7 @@ use super::{
     runner::{AttemptKind, Policy, Runner},
 };
 use crate::{
+    lost,
     model::{AttemptEnd, Claimed, DedupKey, NewWork, Next, WorkKind, Write, WriteError, key_base},
     store::{ClaimRequest, StoreError, StoreResult},
 };
@@ -157,6 +158,13 @@ async fn attempt(
 
 /// Why a job is not given to its handler.
 fn unfit(claimed: &Claimed) -> Option<Failure> {
+    if claimed.lost >= lost::MAX {
+        return Some(permanent(format!(
+            "{} runs in a row lost their lease and kept no step; it may be the job that ends the process, so it is not run \
+             again; replay it when the cause is found",
+            claimed.lost
+        )));
+    }
     let wait = claimed.refused_wait.as_ref()?;
     Some(permanent(format!(
         "the database refuses what the wait `{wait}` ended with; the log says why"
@@ -275,6 +283,7 @@ fn failed(claimed: &Claimed, policy: Option<Policy>, failure: Failure) -> Next {
     let failures = claimed.failures + 1;
     let since = claimed
         .first_failed_ms
+        .filter(|_| claimed.failures > 0)
         .map_or(0, |first| claimed.now_ms.saturating_sub(first));
     let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
     match verdict(retry, &failure, failures, since) {

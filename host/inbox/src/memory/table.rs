@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use jackfield_sdk::run::{Fence, Memo, MemoState, Outcome, Wait};
+use rand::RngExt;
 use uuid::Uuid;
 
 mod writes;
@@ -53,6 +54,7 @@ struct Job {
     token: i64,
     attempts: u32,
     failures: u32,
+    lost: u32,
     first_failed_ms: Option<i64>,
     dirty: bool,
     delayed: bool,
@@ -118,6 +120,7 @@ impl Tables {
             token,
             attempts: 0,
             failures: 0,
+            lost: 0,
             first_failed_ms: None,
             dirty: false,
             delayed: delay_ms > 0,
@@ -196,7 +199,7 @@ impl Tables {
             })
             .map(|(other, job)| {
                 let overtakable = job.first_failed_ms.is_some_and(|first| first + LANE_BLOCK_MS <= now)
-                    || (job.delayed && job.failures == 0 && job.run_at > now);
+                    || (job.delayed && job.first_failed_ms.is_none() && job.run_at > now);
                 (*other, !overtakable)
             })
             .collect()
@@ -241,7 +244,7 @@ impl Tables {
             .map(|(id, _)| id)
             .collect();
         for other in overtaken {
-            if self.jobs.get(&other).is_some_and(|job| job.failures > 0)
+            if self.jobs.get(&other).is_some_and(|job| job.first_failed_ms.is_some())
                 && let Some(delivery) = self.deliveries.get_mut(&other)
             {
                 delivery.overtaken = true;
@@ -288,6 +291,7 @@ impl Tables {
             received_ms: delivery.received_ms,
             attempt: job.attempts,
             failures: job.failures,
+            lost: job.lost,
             first_failed_ms: job.first_failed_ms,
             maybe_done,
             epoch: delivery.epoch,
@@ -322,7 +326,12 @@ impl Tables {
             if let Some(job) = self.jobs.get_mut(id) {
                 job.state = State::Pending;
                 job.attempts = job.attempts.saturating_sub(1);
-                job.run_at = now;
+                job.lost += 1;
+                let delay = crate::lost::delay_ms(job.lost, rand::rng().random());
+                job.run_at = now.saturating_add_unsigned(delay);
+                if delay > 0 {
+                    job.first_failed_ms.get_or_insert(now);
+                }
             }
             if let (Some(job), Some(delivery)) = (self.jobs.get(id), self.deliveries.get_mut(id)) {
                 delivery.attempts = job.attempts;

@@ -1,6 +1,7 @@
 //! Processes that die, freeze or leave, between any two steps.
 
 use jackfield_inbox::{
+    lost,
     model::{Filter, ReplayMode, State},
     store::Store,
 };
@@ -162,4 +163,49 @@ async fn a_store_that_is_away_for_a_while_loses_no_step() {
     running.await.unwrap().unwrap();
     assert_eq!(world.outcome(id).await, "at last");
     assert_eq!(world.effects().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_ends_every_process_is_ended_after_ten() {
+    let world = World::new();
+    let id = add(&world.bare(), "fails", "killer").await;
+    let began = world.store.now_ms().await.unwrap();
+    for death in 0..lost::MAX {
+        let inbox = world.engine().await;
+        *world.script.victim.lock().unwrap() = Some(inbox.clone());
+        *world.script.fuse.lock().unwrap() = Some(0);
+        for _ in 0..1_000 {
+            if inbox.turn().await.unwrap() == 1 {
+                break;
+            }
+            world.pass(seconds(1));
+        }
+        assert!(
+            world.script.fuse.lock().unwrap().is_none(),
+            "process {death} was ended by it"
+        );
+        assert_eq!(world.shown(id).await.attempts.len(), 0, "a lost lease is no attempt");
+        world.pass(seconds(21));
+    }
+    let took = world.store.now_ms().await.unwrap() - began;
+    assert!(took > 635_000, "the later ones were delayed: {took} ms");
+    let inbox = world.engine().await;
+    assert_eq!(inbox.turn().await.unwrap(), 1);
+    let shown = world.shown(id).await;
+    assert_eq!((shown.summary.state, shown.steps.len()), (State::Dead, 0));
+    assert!(
+        shown
+            .summary
+            .reason
+            .unwrap()
+            .starts_with("10 runs in a row lost their lease")
+    );
+    assert_eq!(inbox.turn().await.unwrap(), 1, "its notice");
+    let all = world.store.list(&Filter::default(), None, 9).await.unwrap();
+    assert!(all[0].outcome.as_deref().unwrap().starts_with("told: "), "{:?}", all[0]);
+    assert_eq!(
+        world.effects(),
+        [format!("{}/sorry", all[0].id)],
+        "the handler did not run again"
+    );
 }

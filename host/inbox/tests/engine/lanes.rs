@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use jackfield_inbox::{
     clock::ManualClock,
+    lost::delay_ms,
     memory::MemoryStore,
     model::{AttemptEnd, Claimed, Filter, LANE_BLOCK_MS, NewWork, Next, State, Write, WriteError},
     store::{ClaimRequest, Store},
@@ -52,6 +53,8 @@ struct Known {
     state: State,
     run_at: i64,
     delayed: bool,
+    failures: u32,
+    lost: u32,
     first_failed: Option<i64>,
     token: i64,
     lease_until: i64,
@@ -88,6 +91,15 @@ impl Model {
             one.lane == lane && one.state == State::Pending && !overtakable && !not_yet
         });
         !busy && !in_the_way
+    }
+
+    /// A run wrote its end: leases lost before it are forgotten.
+    fn wrote(&mut self, at: usize, state: State, run_at: i64) {
+        let one = &mut self.jobs[at];
+        if std::mem::take(&mut one.lost) > 0 && one.failures == 0 {
+            one.first_failed = None;
+        }
+        (one.state, one.run_at) = (state, run_at);
     }
 
     fn fence(&self, at: usize) -> Fence {
@@ -175,6 +187,8 @@ async fn play(acts: Vec<Act>) {
                     state: State::Pending,
                     run_at: now + delay as i64,
                     delayed: delay > 0,
+                    failures: 0,
+                    lost: 0,
                     first_failed: None,
                     token: 0,
                     lease_until: 0,
@@ -199,8 +213,8 @@ async fn play(acts: Vec<Act>) {
                     delay_ms,
                 };
                 write(end(model.fence(at), next)).await.unwrap();
-                model.jobs[at].state = State::Pending;
-                model.jobs[at].run_at = now + delay_ms as i64;
+                model.wrote(at, State::Pending, now + delay_ms as i64);
+                model.jobs[at].failures += 1;
                 model.jobs[at].first_failed.get_or_insert(now);
             }
             Act::Park(pick, timeout_ms) => {
@@ -214,28 +228,37 @@ async fn play(acts: Vec<Act>) {
                     attempt: 1,
                 };
                 write(Write::Park(model.fence(at), wait)).await.unwrap();
-                model.jobs[at].state = State::Waiting;
-                model.jobs[at].run_at = now + timeout_ms as i64;
+                model.wrote(at, State::Waiting, now + timeout_ms as i64);
+                (model.jobs[at].failures, model.jobs[at].first_failed) = (0, None);
             }
             Act::Release(pick) => {
                 let Some(at) = model.running(pick) else { continue };
                 write(end(model.fence(at), Next::Released)).await.unwrap();
-                model.jobs[at].state = State::Pending;
-                model.jobs[at].run_at = now;
+                model.wrote(at, State::Pending, now);
             }
             Act::Lose => {
                 clock.advance(Duration::from_secs(21));
                 let now = now + 21_000;
-                let mut lost = 0;
+                let mut lost = Vec::new();
                 for at in 0..model.jobs.len() {
                     if model.jobs[at].state == State::Running && model.jobs[at].lease_until < now {
                         model.stale.push(model.fence(at));
                         model.jobs[at].state = State::Pending;
-                        model.jobs[at].run_at = now;
-                        lost += 1;
+                        model.jobs[at].lost += 1;
+                        lost.push(at);
                     }
                 }
-                assert_eq!(store.reclaim().await.unwrap(), lost);
+                assert_eq!(store.reclaim().await.unwrap(), lost.len() as u64);
+                for at in lost {
+                    let one = &mut model.jobs[at];
+                    let shown = store.show(one.id).await.unwrap().unwrap();
+                    one.run_at = shown.summary.next_attempt_at.unwrap();
+                    let delay = (one.run_at - now) as u64;
+                    assert!((delay_ms(one.lost, 0.0)..=delay_ms(one.lost, 1.0)).contains(&delay));
+                    if delay > 0 {
+                        one.first_failed.get_or_insert(now);
+                    }
+                }
             }
             Act::Pass(ms) => clock.advance(Duration::from_millis(ms)),
             Act::Signal => {

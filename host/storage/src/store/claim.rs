@@ -100,11 +100,11 @@ impl SqlStore {
                ON CONFLICT DO NOTHING RETURNING job), \
              over AS (UPDATE delivery SET overtaken = true WHERE NOT overtaken AND id IN (\
                SELECT e.id FROM heads h JOIN job e ON e.plugin = h.plugin AND e.lane = h.lane AND e.seq < h.seq \
-                 AND e.state = 'pending' AND e.failures > 0 WHERE h.id IN (SELECT job FROM leased))), \
+                 AND e.state = 'pending' AND e.first_failed_ms IS NOT NULL WHERE h.id IN (SELECT job FROM leased))), \
              taken AS (UPDATE job j SET state = 'running', token = token + 1, attempts = attempts + 1, \
                  lease_until = {{now}} + $3, dirty = true \
                FROM heads h WHERE j.id = h.id AND (h.lane IS NULL OR h.id IN (SELECT job FROM leased)) \
-               RETURNING j.id, j.run_at, j.seq, j.token, j.attempts, j.failures, j.first_failed_ms, h.dirty AS maybe_done, j.wait, j.wait_since) \
+               RETURNING j.id, j.run_at, j.seq, j.token, j.attempts, j.failures, j.lost, j.first_failed_ms, h.dirty AS maybe_done, j.wait, j.wait_since) \
              SELECT t.*, {COLUMNS}, {{now}} AS now_ms FROM taken t JOIN delivery d ON d.id = t.id JOIN body b ON b.id = t.id ORDER BY t.run_at, t.seq"
         );
         let values = [
@@ -180,14 +180,14 @@ impl SqlStore {
             .await?;
             run(
                 "UPDATE delivery SET overtaken = 1 WHERE overtaken = 0 AND id IN (SELECT e.id FROM job h JOIN job e \
-                 ON e.plugin = h.plugin AND e.lane = h.lane AND e.seq < h.seq AND e.state = 'pending' AND e.failures > 0 \
+                 ON e.plugin = h.plugin AND e.lane = h.lane AND e.seq < h.seq AND e.state = 'pending' AND e.first_failed_ms IS NOT NULL \
                  WHERE h.seq IN (SELECT value FROM json_each($1)))",
                 vec![seqs.clone()],
             )
             .await?;
         }
         let text = format!(
-            "SELECT j.id, j.token + 1 AS token, j.attempts + 1 AS attempts, j.failures, j.first_failed_ms, \
+            "SELECT j.id, j.token + 1 AS token, j.attempts + 1 AS attempts, j.failures, j.lost, j.first_failed_ms, \
              j.dirty AS maybe_done, j.wait, j.wait_since, {COLUMNS}, {{now}} AS now_ms \
              FROM job j JOIN delivery d ON d.id = j.id JOIN body b ON b.id = j.id \
              WHERE j.seq IN (SELECT value FROM json_each($1)) ORDER BY j.run_at, j.seq"
@@ -317,6 +317,7 @@ fn claim_of(row: &QueryResult) -> StoreResult<Claimed> {
         received_ms: get(row, "received_ms")?,
         attempt: count("attempts")?,
         failures: count("failures")?,
+        lost: count("lost")?,
         first_failed_ms: get(row, "first_failed_ms")?,
         maybe_done: get(row, "maybe_done")?,
         epoch: count("epoch")?,

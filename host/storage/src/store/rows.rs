@@ -116,7 +116,7 @@ pub(super) fn summary(row: &QueryResult) -> Result<Summary, StoreError> {
 pub(super) const IN_THE_WAY: &str = "EXISTS (SELECT 1 FROM job e WHERE e.plugin = j.plugin AND e.lane = j.lane \
      AND e.seq < j.seq AND e.state = 'pending' \
      AND NOT (e.first_failed_ms IS NOT NULL AND e.first_failed_ms + 300000 <= {now}) \
-     AND NOT (e.delayed AND e.failures = 0 AND e.run_at > {now}))";
+     AND NOT (e.delayed AND e.first_failed_ms IS NULL AND e.run_at > {now}))";
 
 /// What a summary is read from; conditions follow.
 pub(super) fn summary_sql() -> String {

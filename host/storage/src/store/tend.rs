@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use jackfield_inbox::{
+    lost,
     model::Count,
     store::{StoreError, StoreResult},
 };
 use jackfield_sdk::run::Fence;
+use rand::RngExt;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use uuid::Uuid;
 
@@ -16,6 +18,9 @@ use super::{
     store_error,
     text::{text, text_option},
 };
+
+/// Jobs that one sweep takes back.
+const SWEEP: u32 = 1_000;
 
 impl SqlStore {
     pub(super) async fn extend_leases(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
@@ -55,10 +60,12 @@ impl SqlStore {
     }
 
     pub(super) async fn reclaim_lost(&self) -> StoreResult<u64> {
-        let look = self.statement(
-            "SELECT 1 AS one FROM job WHERE state = 'running' AND lease_until < {now} LIMIT 1",
-            [],
-        );
+        self.take_back("state = 'running' AND lease_until < {now}").await
+    }
+
+    async fn take_back(&self, lost: &str) -> StoreResult<u64> {
+        let look = format!("SELECT 1 AS one FROM job WHERE {lost} LIMIT 1");
+        let look = self.statement(&look, []);
         if self.db.read.query_one_raw(look).await.map_err(store_error)?.is_none() {
             return Ok(0);
         }
@@ -68,14 +75,16 @@ impl SqlStore {
         } else {
             " FOR UPDATE SKIP LOCKED"
         };
-        let text = format!(
-            "SELECT id, plugin, lane FROM job WHERE state = 'running' AND lease_until < {{now}} ORDER BY id LIMIT 1000{lock}"
-        );
+        let text = format!("SELECT id, plugin, lane, lost FROM job WHERE {lost} ORDER BY id LIMIT {SWEEP}{lock}");
         let lost = tx.query_all_raw(self.statement(&text, [])).await.map_err(store_error)?;
         for row in &lost {
             let id: Uuid = get(row, "id")?;
-            let back = "UPDATE job SET state = 'pending', attempts = attempts - 1, run_at = {now} WHERE id = $1";
-            tx.execute_raw(self.statement(back, [id.into()]))
+            let lost = get::<i32>(row, "lost")?.saturating_add(1);
+            let delay = lost::delay_ms(u32::try_from(lost).unwrap_or(0), rand::rng().random());
+            let back = "UPDATE job SET state = 'pending', attempts = attempts - 1, lost = $2, run_at = {now} + $3, \
+                 first_failed_ms = CASE WHEN $3 > 0 THEN COALESCE(first_failed_ms, {now}) ELSE first_failed_ms END WHERE id = $1";
+            let values = [id.into(), lost.into(), i64::try_from(delay).unwrap_or(0).into()];
+            tx.execute_raw(self.statement(back, values))
                 .await
                 .map_err(store_error)?;
             self.free_lane_of(&tx, id, row).await?;

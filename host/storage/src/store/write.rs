@@ -23,6 +23,7 @@ struct Owned {
     plugin: String,
     lane: Option<String>,
     attempts: i32,
+    lost: i32,
 }
 
 impl SqlStore {
@@ -31,7 +32,7 @@ impl SqlStore {
         let owned = self.lock_owned(&tx, writes).await?;
         let mut let_go = HashSet::new();
         let mut answers = vec![Err(WriteError::Fenced); writes.len()];
-        let (mut memos, mut dones) = (Vec::new(), Vec::new());
+        let (mut memos, mut dones, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (at, write) in writes.iter().enumerate() {
             let fence = write.fence();
             let Some(job) = owned
@@ -41,6 +42,9 @@ impl SqlStore {
             else {
                 continue;
             };
+            if job.lost > 0 {
+                found.push(fence.job);
+            }
             answers[at] = Ok(match write {
                 Write::Memo(_, memo) => {
                     memos.push((fence.job, memo));
@@ -64,6 +68,7 @@ impl SqlStore {
             });
         }
         self.put_memos(&tx, &memos).await?;
+        self.forget_lost(&tx, &found).await?;
         self.end_done(&tx, &dones).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(answers)
@@ -74,7 +79,7 @@ impl SqlStore {
         let ids: Vec<Uuid> = writes.iter().map(|write| write.fence().job).collect();
         let lock = if self.db.is_sqlite() { "" } else { "FOR NO KEY UPDATE" };
         let locked = format!(
-            "SELECT id, token, plugin, lane, attempts FROM job WHERE id {} AND state = 'running' ORDER BY id {lock}",
+            "SELECT id, token, plugin, lane, attempts, lost FROM job WHERE id {} AND state = 'running' ORDER BY id {lock}",
             self.in_set()
         );
         let rows = tx
@@ -86,10 +91,24 @@ impl SqlStore {
                 plugin: text(row, "plugin")?,
                 lane: text_option(row, "lane")?,
                 attempts: get(row, "attempts")?,
+                lost: get(row, "lost")?,
             };
             Ok((get(row, "id")?, (get(row, "token")?, job)))
         };
         rows.iter().map(owned).collect()
+    }
+
+    /// Whoever writes is not lost. Rare: only of those that were.
+    async fn forget_lost(&self, tx: &DatabaseTransaction, found: &[Uuid]) -> StoreResult<()> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "UPDATE job SET lost = 0, first_failed_ms = CASE WHEN failures > 0 THEN first_failed_ms END WHERE id {}",
+            self.in_set()
+        );
+        let statement = self.statement(&text, [self.set(found)]);
+        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
     async fn put_memos(&self, tx: &DatabaseTransaction, memos: &[(Uuid, &Memo)]) -> StoreResult<()> {
@@ -193,7 +212,8 @@ impl SqlStore {
         }
         let timeout = i64::try_from(wait.timeout_ms).unwrap_or(i64::MAX / 4);
         let statement = self.statement(
-            "UPDATE job SET state = 'waiting', run_at = $2, wait = $3, wait_topic = $4, wait_since = $5, dirty = $6 WHERE id = $1",
+            "UPDATE job SET state = 'waiting', run_at = $2, wait = $3, wait_topic = $4, wait_since = $5, dirty = $6, \
+             failures = 0, first_failed_ms = NULL WHERE id = $1",
             [
                 fence.job.into(),
                 now.saturating_add(timeout).into(),
@@ -293,7 +313,7 @@ impl SqlStore {
                 self.record(tx, fence, job, end, Some(&failure.message)).await?;
                 let update = self.statement(
                     "UPDATE job SET state = 'pending', failures = failures + 1, run_at = {now} + $2, \
-                     first_failed_ms = COALESCE(first_failed_ms, {now}) WHERE id = $1",
+                     first_failed_ms = CASE WHEN failures > 0 THEN first_failed_ms ELSE {now} END WHERE id = $1",
                     [
                         fence.job.into(),
                         i64::try_from(*delay_ms).unwrap_or(i64::MAX / 4).into(),

@@ -9,12 +9,12 @@ use crate::model::{AttemptEnd, AttemptRecord, Next, State, Write, WriteError, Wr
 impl Tables {
     pub(in crate::memory) fn write(&mut self, write: Write, now: i64) -> Result<Written, WriteError> {
         let fence = write.fence();
-        let owned = self
-            .jobs
-            .get(&fence.job)
-            .is_some_and(|job| job.state == State::Running && job.token == fence.token);
-        if !owned {
+        let owned = self.jobs.get_mut(&fence.job);
+        let Some(job) = owned.filter(|job| job.state == State::Running && job.token == fence.token) else {
             return Err(WriteError::Fenced);
+        };
+        if std::mem::take(&mut job.lost) > 0 && job.failures == 0 {
+            job.first_failed_ms = None;
         }
         match write {
             Write::Memo(_, memo) => {
@@ -55,6 +55,7 @@ impl Tables {
         }
         if let (Some(job), Some(delivery)) = (self.jobs.get_mut(&id), self.deliveries.get_mut(&id)) {
             job.state = State::Waiting;
+            (job.failures, job.first_failed_ms) = (0, None);
             job.dirty = false;
             delivery.dirty = false;
         }
