@@ -123,7 +123,11 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
         ..OpenOptions::default()
     };
     let database = Database::open(&settings.database(), &options).await?;
-    let store: Arc<dyn Store> = Arc::new(SqlStore::new(database.clone()));
+    let store = SqlStore::new(database.clone());
+    if settings.database_url.is_none() {
+        free_leases(&store).await;
+    }
+    let store: Arc<dyn Store> = Arc::new(store);
     // 3. The base application is its probes and the admin API; both are routes in `web`.
     let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
     let inbox = Inbox::new(Arc::clone(&store), engine_settings(&settings), watching.clone());
@@ -178,6 +182,17 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     drain(&settings, &running, &inbox, stop, serving).await;
     background.abort_all();
     Ok(())
+}
+
+/// The database is the file in our locked data directory, so whatever runs in it was run by a process that is gone.
+async fn free_leases(store: &SqlStore) {
+    match store.free_leases().await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "took back what the process before was running"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot take back what the process before was running; its leases run out");
+        }
+    }
 }
 
 fn engine_settings(settings: &Settings) -> engine::Settings {

@@ -6,6 +6,7 @@ mod inbox {
     mod claimers;
     mod contract;
     pub(crate) mod databases;
+    mod leases;
     mod poison;
     mod senders;
     pub(crate) mod work;
