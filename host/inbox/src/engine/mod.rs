@@ -80,6 +80,8 @@ pub(crate) struct Core {
     writer: Batcher<Write, Result<Written, WriteError>>,
     live: Live,
     runners: ArcSwap<HashMap<String, Arc<Runner>>>,
+    /// Why the plugins that are known and do not run are not there.
+    absent: ArcSwap<HashMap<String, String>>,
     observer: Arc<dyn Observer>,
     breakers: Breakers,
     /// Plugins that got work since the last turn.
@@ -123,6 +125,7 @@ impl Inbox {
             writer,
             live: Live::default(),
             runners: ArcSwap::default(),
+            absent: ArcSwap::default(),
             observer,
             breakers: Breakers::default(),
             told: Mutex::default(),
@@ -154,6 +157,10 @@ impl Inbox {
         {
             tracing::warn!(%plugin, %error, "held work cannot be let go");
         }
+        // Also when it said `held`: an armed one is pending all the same.
+        if !held || matches!(stored, Stored::Rearmed(_)) {
+            self.0.hold_if_absent(&plugin).await;
+        }
         self.0.tell(plugin);
         Ok(stored)
     }
@@ -180,7 +187,7 @@ impl Inbox {
     }
 
     /// The generations that claim from now on. Held work of the new ones becomes pending; work of plugins that are not
-    /// there is held for the reason that `absent` gives.
+    /// there is held for the reason that `absent` gives, also what becomes pending later.
     pub async fn set_runners(&self, runners: Vec<Arc<Runner>>, absent: &[(String, String)]) -> StoreResult<()> {
         let map: HashMap<String, Arc<Runner>> = runners
             .into_iter()
@@ -188,6 +195,7 @@ impl Inbox {
             .collect();
         let present: Vec<String> = map.keys().cloned().collect();
         self.0.runners.store(Arc::new(map));
+        self.0.absent.store(Arc::new(absent.iter().cloned().collect()));
         for (plugin, reason) in absent {
             self.0.store.hold(plugin, reason).await?;
         }
@@ -226,10 +234,7 @@ impl Inbox {
     /// Runs replays to their end. For tests.
     pub async fn replay_all(&self) -> StoreResult<()> {
         for replay in self.0.store.replays_open().await? {
-            while self
-                .0
-                .store
-                .replay_step(replay.id, 500)
+            while tend::step_replay(&self.0, replay.id, 500)
                 .await?
                 .is_some_and(|replay| !replay.finished)
             {}
@@ -278,6 +283,28 @@ impl Inbox {
 }
 
 impl Core {
+    /// Work of `plugin` has just become pending: held, while nothing runs it. It is stored already, so an error is only
+    /// logged; the next change of plugins holds it.
+    async fn hold_if_absent(&self, plugin: &str) {
+        let Some(reason) = self.absent.load().get(plugin).cloned() else {
+            return;
+        };
+        let mut done = self.store.hold(plugin, &reason).await;
+        // It came back meanwhile, and its work may have been let go before this was held.
+        if !self.absent.load().contains_key(plugin) {
+            done = self.store.unhold(plugin).await;
+        }
+        if let Err(error) = done {
+            tracing::warn!(plugin, %error, "work of a plugin that is not there cannot be held");
+        }
+    }
+
+    async fn hold_absent(&self) {
+        for plugin in self.absent.load().keys() {
+            self.hold_if_absent(plugin).await;
+        }
+    }
+
     fn tell(&self, plugin: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if !told.contains(&plugin) {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Core;
 use crate::{
-    model::{DedupKey, NewWork, State, WorkKind},
+    model::{DedupKey, NewWork, Replay, State, WorkKind},
     store::StoreResult,
 };
 
@@ -43,6 +43,7 @@ pub(super) async fn keep_leases(core: Arc<Core>) {
             Ok(0) => {}
             Ok(jobs) => {
                 tracing::warn!(jobs, "took back jobs whose worker is gone");
+                core.hold_absent().await;
                 core.wake.notify_one();
             }
             Err(error) => tracing::warn!(%error, "cannot look for lost leases"),
@@ -122,7 +123,7 @@ pub(super) async fn keep_replaying(core: Arc<Core>) {
             }
         };
         for replay in open {
-            match core.store.replay_step(replay.id, REPLAY_CHUNK).await {
+            match step_replay(&core, replay.id, REPLAY_CHUNK).await {
                 Ok(Some(now)) if now.finished => {
                     tracing::info!(replay = %now.id, armed = now.armed, skipped = now.skipped, "replay finished");
                 }
@@ -131,6 +132,15 @@ pub(super) async fn keep_replaying(core: Arc<Core>) {
             }
         }
     }
+}
+
+/// One commit of a replay. What it armed of plugins that are not there is held.
+pub(super) async fn step_replay(core: &Core, id: Uuid, chunk: u32) -> StoreResult<Option<Replay>> {
+    let now = core.store.replay_step(id, chunk).await?;
+    if now.as_ref().is_some_and(|replay| replay.armed > 0) {
+        core.hold_absent().await;
+    }
+    Ok(now)
 }
 
 /// Retention and gauges.

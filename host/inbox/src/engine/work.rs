@@ -122,9 +122,14 @@ async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveR
     };
     if let Some(end) = end {
         let held = matches!(end.next, Next::Held(_));
+        let goes_on = !matches!(end.next, Next::Done(_) | Next::Held(_));
         write_end(&core, &claimed, policy, end).await;
         if held {
             let_go_again(&core, &runner).await;
+        }
+        // Its plugin was disabled or paused while it ran: what is to be tried again, and a death's notice, wait for it.
+        if goes_on {
+            core.hold_if_absent(&runner.plugin).await;
         }
     }
     core.live.end(fence);

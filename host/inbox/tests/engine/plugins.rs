@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jackfield_inbox::{
-    model::{Filter, NewWork, State, WorkKind},
+    model::{Filter, NewWork, ReplayMode, State, Stored, WorkKind},
     store::Store,
 };
 use jackfield_sdk::prelude::*;
@@ -102,6 +102,51 @@ async fn a_delivery_that_saw_the_old_route_table_does_not_stay_held() {
     let id = inbox.accept(late).await.unwrap().id();
     assert_eq!(world.state(id).await, State::Pending);
     assert_eq!(inbox.turn().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_armed_while_its_plugin_is_away_is_held() {
+    let world = World::new();
+    let inbox = world.bare();
+    let old = world.runner(&inbox, 1).await;
+    inbox.set_runners(vec![old.clone()], &[]).await.unwrap();
+    let (sent, replayed) = (add(&inbox, "refuses", "a").await, add(&inbox, "refuses", "b").await);
+    let in_flight = add(&inbox, "endless", "c").await;
+    let running = tokio::spawn({
+        let inbox = inbox.clone();
+        async move { inbox.turn().await }
+    });
+    settle().await;
+    assert_eq!(
+        (world.state(sent).await, world.state(in_flight).await),
+        (State::Dead, State::Running)
+    );
+    let absent = [("p".to_owned(), "disabled: not wanted".to_owned())];
+    inbox.set_runners(Vec::new(), &absent).await.unwrap();
+    let held = async |id| {
+        let shown = world.shown(id).await.summary;
+        assert_eq!(shown.state, State::Held, "{shown:?}");
+        assert_eq!(shown.reason.as_deref(), Some("disabled: not wanted"));
+    };
+    // Sent again by a request that saw the plugin, and by one that knew it was away.
+    assert_eq!(inbox.accept(job("refuses", "a")).await.unwrap(), Stored::Rearmed(sent));
+    held(sent).await;
+    let new = inbox.accept(job("fails", "d")).await.unwrap().id();
+    held(new).await;
+    let filter = Filter {
+        state: Some(State::Dead),
+        ..Filter::default()
+    };
+    world.store.replay_begin(&filter, ReplayMode::Resume).await.unwrap();
+    inbox.replay_all().await.unwrap();
+    held(replayed).await;
+    // What ran on when the plugin went, and is let go at the drain's deadline.
+    old.retired.cancel();
+    running.await.unwrap().unwrap();
+    held(in_flight).await;
+    let back = world.runner(&inbox, 2).await;
+    inbox.set_runners(vec![back], &[]).await.unwrap();
+    assert_eq!(world.state(new).await, State::Pending);
 }
 
 #[tokio::test(start_paused = true)]
