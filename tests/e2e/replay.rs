@@ -113,6 +113,7 @@ async fn what_a_replay_does_is_what_was_asked() {
     assert_eq!(replay(&["--from-start"]).await["armed"], 1);
     settled().await;
     assert!(calls() > first_calls, "its steps ran again");
+    assert_eq!(github.reactions().len(), 1, "and looked before they did it twice");
     let shown = host.admin(&format!("/deliveries/{id}")).await;
     assert_eq!(keys(&shown), first_keys, "with the same keys");
 
