@@ -20,6 +20,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+/// Prepared statements that a SQLite connection keeps: the inbox has a handful of texts for each number of rows.
+const STATEMENTS: usize = 1_000;
+
 /// How to open.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
@@ -208,6 +211,7 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(false)
             .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(STATEMENTS)
             .pragma("wal_autocheckpoint", "4000")
             .pragma("cache_size", "-16000");
         let write = sound(SqlitePoolOptions::new())

@@ -234,14 +234,12 @@ fn note(keepers: &mut HashMap<Key, Uuid>, rows: &[QueryResult]) -> StoreResult<(
     Ok(())
 }
 
-/// Pieces of a few fixed sizes, so that their statements are few and stay prepared.
-pub(super) fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = [64, 16, 4, 1].into_iter().find(|size| all.len() >= *size)?;
-        let (chunk, rest) = all.split_at(size);
-        all = rest;
-        Some(chunk)
-    })
+/// Rows of one statement at most. Each size has a text of its own, and the connection keeps them all prepared.
+pub(crate) const MAX_ROWS: usize = 64;
+
+/// Pieces that one statement takes.
+pub(super) fn chunks<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
+    all.chunks(MAX_ROWS)
 }
 
 /// `one`, `count` times.

@@ -7,12 +7,12 @@ use jackfield_inbox::{
     store::{StoreError, StoreResult},
 };
 use jackfield_sdk::run::{Fence, Memo, MemoState, Wait};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
 use super::{
     SqlStore,
-    accept::{bytes_array, int_array, text_array, uuid_array},
+    accept::{bytes_array, chunks, int_array, places, text_array, uuid_array},
     rows::{get, json},
     store_error,
     text::{text, text_option},
@@ -116,10 +116,7 @@ impl SqlStore {
             return Ok(());
         }
         if self.db.is_sqlite() {
-            for (job, memo) in memos {
-                self.put_memo(tx, *job, memo).await?;
-            }
-            return Ok(());
+            return self.put_memos_by_values(tx, memos).await;
         }
         let states: Vec<Vec<u8>> = memos
             .iter()
@@ -143,22 +140,34 @@ impl SqlStore {
         tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
+    async fn put_memos_by_values(&self, tx: &DatabaseTransaction, memos: &[(Uuid, &Memo)]) -> StoreResult<()> {
+        for chunk in chunks(memos) {
+            let text = format!(
+                "INSERT INTO memo (job, name, key, state, attempt, started_ms, ended_ms) VALUES {} \
+                 ON CONFLICT (job, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
+                   started_ms = excluded.started_ms, ended_ms = excluded.ended_ms",
+                places(chunk.len(), "(?, ?, ?, ?, ?, ?, ?)")
+            );
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 7);
+            for (job, memo) in chunk {
+                values.extend::<[Value; 7]>([
+                    (*job).into(),
+                    memo.name.clone().into(),
+                    memo.key.clone().into(),
+                    state_bytes(memo)?.into(),
+                    memo.attempt.into(),
+                    memo.started_ms.into(),
+                    memo.ended_ms.into(),
+                ]);
+            }
+            let statement = self.statement(&text, values);
+            tx.execute_raw(statement).await.map_err(store_error)?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn put_memo(&self, tx: &DatabaseTransaction, job: Uuid, memo: &Memo) -> StoreResult<()> {
-        let statement = self.statement(
-            "INSERT INTO memo (job, name, key, state, attempt, started_ms, ended_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (job, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
-               started_ms = excluded.started_ms, ended_ms = excluded.ended_ms",
-            [
-                job.into(),
-                memo.name.clone().into(),
-                memo.key.clone().into(),
-                state_bytes(memo)?.into(),
-                i32::try_from(memo.attempt).unwrap_or(i32::MAX).into(),
-                memo.started_ms.into(),
-                memo.ended_ms.into(),
-            ],
-        );
-        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
+        self.put_memos(tx, &[(job, memo)]).await
     }
 
     async fn share_topic(&self, tx: &DatabaseTransaction, plugin: &str, topic: &str) -> StoreResult<()> {
@@ -242,10 +251,7 @@ impl SqlStore {
             return Ok(());
         }
         if self.db.is_sqlite() {
-            for (fence, job, end) in dones {
-                self.done_one(tx, *fence, job, end).await?;
-            }
-            return Ok(());
+            return self.end_done_by_values(tx, dones).await;
         }
         let mut outcomes = Vec::with_capacity(dones.len());
         let mut summaries = Vec::with_capacity(dones.len());
@@ -280,24 +286,52 @@ impl SqlStore {
         tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
     }
 
-    async fn done_one(&self, tx: &DatabaseTransaction, fence: Fence, job: &Owned, end: &AttemptEnd) -> StoreResult<()> {
-        let Next::Done(outcome) = &end.next else { return Ok(()) };
-        self.record(tx, fence, job, end, None).await?;
-        let statement = self.statement(
-            "UPDATE delivery SET state = 'done', finished_ms = {now}, outcome = $2, summary = $3, \
-             reason = CASE WHEN overtaken THEN 'overtaken by later deliveries of its lane' END, \
-             attempts = $4, token = $5, dirty = 0, orphans = $6 WHERE id = $1",
-            [
-                fence.job.into(),
-                json(outcome)?.into(),
-                outcome.summary.clone().into(),
-                job.attempts.into(),
-                fence.token.into(),
-                orphans(end)?.into(),
-            ],
-        );
-        tx.execute_raw(statement).await.map_err(store_error)?;
-        self.drop_job(tx, fence.job, job).await
+    async fn end_done_by_values(
+        &self,
+        tx: &DatabaseTransaction,
+        dones: &[(Fence, &Owned, &AttemptEnd)],
+    ) -> StoreResult<()> {
+        for chunk in chunks(dones) {
+            let (mut attempts, mut ends) = (Vec::new(), Vec::new());
+            for (fence, job, end) in chunk {
+                let Next::Done(outcome) = &end.next else { continue };
+                attempts.extend::<[Value; 3]>([fence.job.into(), job.attempts.into(), end.started_ms.into()]);
+                ends.extend::<[Value; 6]>([
+                    fence.job.into(),
+                    json(outcome)?.into(),
+                    outcome.summary.clone().into(),
+                    job.attempts.into(),
+                    fence.token.into(),
+                    orphans(end)?.into(),
+                ]);
+            }
+            let recorded = format!(
+                "INSERT INTO attempt (job, number, started_ms, ended_ms) VALUES {}",
+                places(chunk.len(), "(?, ?, ?, {now})")
+            );
+            let ended = format!(
+                "WITH e (id, outcome, summary, attempts, token, orphans) AS (VALUES {}) \
+                 UPDATE delivery SET state = 'done', finished_ms = {{now}}, outcome = e.outcome, summary = e.summary, \
+                   reason = CASE WHEN delivery.overtaken THEN 'overtaken by later deliveries of its lane' END, \
+                   attempts = e.attempts, token = e.token, dirty = 0, orphans = e.orphans FROM e WHERE delivery.id = e.id",
+                places(chunk.len(), "(?, ?, ?, ?, ?, ?)")
+            );
+            let jobs: Vec<Uuid> = chunk.iter().map(|(fence, _, _)| fence.job).collect();
+            let these = self.in_set();
+            let freed = format!(
+                "DELETE FROM lane_lease WHERE job {these} AND (plugin, lane) IN \
+                 (SELECT plugin, lane FROM job WHERE id {these} AND lane IS NOT NULL)"
+            );
+            let mut statements = vec![self.statement(&recorded, attempts), self.statement(&ended, ends)];
+            if chunk.iter().any(|(_, job, _)| job.lane.is_some()) {
+                statements.push(self.statement(&freed, [self.set(&jobs)]));
+            }
+            statements.push(self.statement(&format!("DELETE FROM job WHERE id {these}"), [self.set(&jobs)]));
+            for statement in statements {
+                tx.execute_raw(statement).await.map_err(store_error)?;
+            }
+        }
+        Ok(())
     }
 
     async fn end_otherwise(
