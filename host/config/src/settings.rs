@@ -167,7 +167,7 @@ impl Default for Settings {
                 drain_deadline: 30.0,
             },
             inbox: Inbox {
-                jobs: 64,
+                jobs: 256,
                 tenant_jobs: 32,
                 retention_days: 30,
                 replay_per_second: 1000,

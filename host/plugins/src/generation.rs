@@ -71,7 +71,7 @@ pub struct Concurrency {
 impl Default for Concurrency {
     fn default() -> Self {
         Self {
-            jobs: 64,
+            jobs: 256,
             tenant_jobs: 32,
         }
     }

@@ -159,7 +159,7 @@ pub(super) fn drained(ground: &Ground) -> Result<Row> {
         unit: "jobs/s",
         target: Target::Ratio(10.0),
         settings: format!(
-            "{}; 64 jobs at once, every attempt and outcome kept",
+            "{}; 256 jobs at once, every attempt and outcome kept",
             ground.postgres_settings()?
         ),
     };
@@ -205,7 +205,7 @@ pub(super) fn stepped(ground: &Ground) -> Result<Row> {
         unit: "jobs/s",
         target: Target::Ratio(5.0),
         settings: format!(
-            "{}; 64 jobs at once, every step committed before the next",
+            "{}; 256 jobs at once, every step committed before the next",
             ground.postgres_settings()?
         ),
     };

@@ -26,7 +26,9 @@ use crate::{
 };
 
 /// Most jobs of one claim.
-const CLAIM: u32 = 128;
+const CLAIM: u32 = 256;
+/// Between two claims: what becomes due meanwhile is claimed at once, where each alone would cost as much as all.
+const GATHER: Duration = Duration::from_millis(2);
 /// Between two tries to write an end while the store is away.
 const END_PAUSE: Duration = Duration::from_millis(250);
 
@@ -45,6 +47,7 @@ pub(super) async fn keep_turning(core: Arc<Core>) {
             tracing::warn!(%error, "cannot claim");
             tokio::time::sleep(core.settings.poll).await;
         }
+        tokio::time::sleep(GATHER).await;
     }
 }
 
