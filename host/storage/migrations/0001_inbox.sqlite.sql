@@ -83,7 +83,6 @@ CREATE TABLE dedup (
     delivery blob NOT NULL,
     seen_ms integer NOT NULL
 );
-CREATE INDEX dedup_seen ON dedup (seen_ms);
 
 CREATE TABLE lane_lease (
     plugin text NOT NULL,
