@@ -130,7 +130,11 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let store: Arc<dyn Store> = Arc::new(store);
     // 3. The base application is its probes and the admin API; both are routes in `web`.
     let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
-    let inbox = Inbox::new(Arc::clone(&store), engine_settings(&settings), watching.clone());
+    let inbox = Inbox::new(
+        Arc::clone(&store),
+        engine_settings(&settings, &database),
+        watching.clone(),
+    );
     // 4. Egress and the other host services.
     let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
     let backends = backends(&settings, &database, redis.as_ref()).await?;
@@ -195,10 +199,11 @@ async fn free_leases(store: &SqlStore) {
     }
 }
 
-fn engine_settings(settings: &Settings) -> engine::Settings {
+fn engine_settings(settings: &Settings, database: &Database) -> engine::Settings {
     engine::Settings {
         retention: Duration::from_secs(u64::from(settings.inbox.retention_days) * 86_400),
         replay_per_second: settings.inbox.replay_per_second,
+        writers: if database.is_sqlite() { 1 } else { 2 },
         ..engine::Settings::default()
     }
 }

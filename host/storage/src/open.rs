@@ -241,6 +241,11 @@ impl Database {
                 ("statement_timeout", "15s"),
                 ("idle_in_transaction_session_timeout", "30s"),
                 ("lock_timeout", "10s"),
+                // The inbox's statements take a few rows by an index. Its tables fill and empty within seconds, so what the
+                // planner last counted is wrong: it would read whole tables, and keep that plan while they grow.
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
             ]);
         if connect.get_application_name().is_none() {
             connect = connect.application_name("jackfield");

@@ -1,12 +1,12 @@
-//! One writer per store: collects what waits, commits it once, answers each waiter. No artificial delay: while one commit
-//! is under way the next batch gathers.
+//! Few writers per store: each collects what waits, commits it once, answers each waiter. No artificial delay: while the
+//! commits are under way the next batch gathers. A store with one connection for writes gets one writer.
 //!
 //! A batch that the store refuses because of its data is committed item by item, so only the guilty one gets the error.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError, StoreResult};
@@ -16,8 +16,13 @@ pub(super) type Commit<T, R> = for<'b> fn(&'b dyn Store, &'b [T]) -> BoxFuture<'
 
 /// A queue in front of a batched call.
 pub(super) struct Batcher<T, R> {
-    queue: mpsc::Sender<(T, oneshot::Sender<StoreResult<R>>)>,
+    queue: mpsc::Sender<Waiting<T, R>>,
 }
+
+/// Who waits for a commit.
+type Answer<R> = oneshot::Sender<StoreResult<R>>;
+/// An item and who waits for it.
+type Waiting<T, R> = (T, Answer<R>);
 
 impl<T, R> Clone for Batcher<T, R> {
     fn clone(&self) -> Self {
@@ -28,46 +33,37 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the task. `commit` answers in the order given. `weight` bounds a batch by bytes beside the count.
+    /// Starts `writers` tasks. `commit` answers in the order given. `weight` bounds a batch by bytes beside the count.
     pub(super) fn start(
         store: Arc<dyn Store>,
+        writers: usize,
         limit: usize,
         max_weight: usize,
         weight: fn(&T) -> usize,
         stop: CancellationToken,
         commit: Commit<T, R>,
     ) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<(T, oneshot::Sender<StoreResult<R>>)>(limit * 4);
-        tokio::spawn(async move {
-            loop {
-                let first = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return,
-                    first = waiting.recv() => first,
-                };
-                let Some((first, waiter)) = first else { return };
-                let mut heavy = weight(&first);
-                let (mut batch, mut waiters) = (vec![first], vec![waiter]);
-                while batch.len() < limit && heavy < max_weight {
-                    let Ok((next, waiter)) = waiting.try_recv() else { break };
-                    heavy += weight(&next);
-                    batch.push(next);
-                    waiters.push(waiter);
-                }
-                match committed(&*store, commit, &batch).await {
-                    Err(StoreError::Refused(why)) if batch.len() > 1 => {
-                        tracing::warn!(items = batch.len(), %why, "a batch is refused; its items are tried alone");
-                        for (item, waiter) in batch.iter().zip(waiters) {
-                            answer(
-                                vec![waiter],
-                                committed(&*store, commit, std::slice::from_ref(item)).await,
-                            );
+        let (queue, waiting) = mpsc::channel::<Waiting<T, R>>(limit * 4);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..writers.max(1) {
+            let (store, stop, waiting) = (Arc::clone(&store), stop.clone(), Arc::clone(&waiting));
+            tokio::spawn(async move {
+                while let Some((batch, waiters)) = gather(&waiting, &stop, limit, max_weight, weight).await {
+                    match committed(&*store, commit, &batch).await {
+                        Err(StoreError::Refused(why)) if batch.len() > 1 => {
+                            tracing::warn!(items = batch.len(), %why, "a batch is refused; its items are tried alone");
+                            for (item, waiter) in batch.iter().zip(waiters) {
+                                answer(
+                                    vec![waiter],
+                                    committed(&*store, commit, std::slice::from_ref(item)).await,
+                                );
+                            }
                         }
+                        result => answer(waiters, result),
                     }
-                    result => answer(waiters, result),
                 }
-            }
-        });
+            });
+        }
         Self { queue }
     }
 
@@ -79,13 +75,42 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     }
 }
 
-/// A panic in a store must not end the one writer: its batch fails, the next one is tried.
+/// The next batch, when something waits; none when there will be no more.
+async fn gather<T, R>(
+    waiting: &Mutex<mpsc::Receiver<Waiting<T, R>>>,
+    stop: &CancellationToken,
+    limit: usize,
+    max_weight: usize,
+    weight: fn(&T) -> usize,
+) -> Option<(Vec<T>, Vec<Answer<R>>)> {
+    let first = async {
+        let mut waiting = waiting.lock().await;
+        let first = waiting.recv().await?;
+        Some((first, waiting))
+    };
+    let ((first, waiter), mut waiting) = tokio::select! {
+        biased;
+        () = stop.cancelled() => return None,
+        first = first => first?,
+    };
+    let mut heavy = weight(&first);
+    let (mut batch, mut waiters) = (vec![first], vec![waiter]);
+    while batch.len() < limit && heavy < max_weight {
+        let Ok((next, waiter)) = waiting.try_recv() else { break };
+        heavy += weight(&next);
+        batch.push(next);
+        waiters.push(waiter);
+    }
+    Some((batch, waiters))
+}
+
+/// A panic in a store must not end a writer: its batch fails, the next one is tried.
 async fn committed<T, R>(store: &dyn Store, commit: Commit<T, R>, batch: &[T]) -> StoreResult<Vec<R>> {
     let done = AssertUnwindSafe(commit(store, batch)).catch_unwind().await;
     done.unwrap_or_else(|_| Err(panicked()))
 }
 
-fn answer<R>(waiters: Vec<oneshot::Sender<StoreResult<R>>>, result: StoreResult<Vec<R>>) {
+fn answer<R>(waiters: Vec<Answer<R>>, result: StoreResult<Vec<R>>) {
     match result {
         Ok(results) => {
             for (waiter, result) in waiters.into_iter().zip(results) {

@@ -44,6 +44,9 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Between two looks for due work that nobody told us about.
     pub poll: Duration,
+    /// Commits of deliveries, and of runs' writes, that may be under way at once: one where the store has one connection
+    /// for writes.
+    pub writers: usize,
     /// Deliveries in one commit.
     pub accept_batch: usize,
     /// Writes in one commit.
@@ -60,6 +63,7 @@ impl Default for Settings {
             lease: Duration::from_secs(20),
             heartbeat: Duration::from_secs(5),
             poll: Duration::from_millis(500),
+            writers: 1,
             accept_batch: 256,
             write_batch: 512,
             retention: Duration::from_secs(30 * 86_400),
@@ -104,6 +108,7 @@ impl Inbox {
         let stop = CancellationToken::new();
         let accepts = Batcher::start(
             Arc::clone(&store),
+            settings.writers,
             settings.accept_batch,
             MAX_BATCH_BYTES,
             |work: &NewWork| work.body.len(),
@@ -112,6 +117,7 @@ impl Inbox {
         );
         let writer = Batcher::start(
             Arc::clone(&store),
+            settings.writers,
             settings.write_batch,
             usize::MAX,
             |_: &Write| 0,
