@@ -39,7 +39,8 @@ async function drain() {
 if (process.send) {
   process.send("ready");
   process.once("message", async () => {
-    process.send({ ran: await drain() }, () => process.exit(0));
+    // Its last batch of completions may still be on the way.
+    process.send({ ran: await drain() }, () => setTimeout(() => process.exit(0), 2_000));
   });
 } else {
   await runMigrations({ connectionString: url, logger });
@@ -68,9 +69,15 @@ if (process.send) {
     }),
   );
   const seconds = (performance.now() - begun) / 1000;
-  const left = await client.query("SELECT count(*)::int AS n FROM graphile_worker._private_jobs");
+  const remaining = async () =>
+    (await client.query("SELECT count(*)::int AS n FROM graphile_worker._private_jobs")).rows[0].n;
+  let left = await remaining();
+  for (let tries = 0; left > 0 && tries < 40; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    left = await remaining();
+  }
   await client.end();
   const ran = results.reduce((sum, result) => sum + result.ran, 0);
-  console.log(JSON.stringify({ seconds, ran, left: left.rows[0].n }));
+  console.log(JSON.stringify({ seconds, ran, left }));
   process.exit(0);
 }
