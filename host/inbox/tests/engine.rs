@@ -6,6 +6,7 @@ mod engine {
     mod attempts;
     mod crashes;
     mod lanes;
+    mod limits;
     mod plugins;
     pub(crate) mod world;
 }

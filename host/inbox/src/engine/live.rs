@@ -37,13 +37,18 @@ pub(super) struct LiveRun {
     pub(super) lost: CancellationToken,
     /// The job is parked; its handler is to be dropped.
     pub(super) parked: CancellationToken,
-    steps: usize,
+}
+
+struct Entry {
+    run: LiveRun,
+    /// Bytes that each step keeps, by its name: one that replaces its own memo counts once.
+    kept: HashMap<String, usize>,
     bytes: usize,
 }
 
 /// Every run in flight on this replica.
 #[derive(Default)]
-pub(super) struct Live(Mutex<HashMap<Uuid, LiveRun>>);
+pub(super) struct Live(Mutex<HashMap<Uuid, Entry>>);
 
 impl Live {
     pub(super) fn begin(&self, fence: Fence, plugin: Arc<str>, tenant: &str, memos: &[Memo]) -> LiveRun {
@@ -53,16 +58,19 @@ impl Live {
             plugin,
             lost: CancellationToken::new(),
             parked: CancellationToken::new(),
-            steps: memos.len(),
+        };
+        let entry = Entry {
+            run: run.clone(),
+            kept: memos.iter().map(|memo| (memo.name.clone(), memo_bytes(memo))).collect(),
             bytes: memos.iter().map(memo_bytes).sum(),
         };
-        self.lock().insert(fence.job, run.clone());
+        self.lock().insert(fence.job, entry);
         run
     }
 
     pub(super) fn end(&self, fence: Fence) {
         let mut runs = self.lock();
-        if runs.get(&fence.job).is_some_and(|run| run.token == fence.token) {
+        if runs.get(&fence.job).is_some_and(|one| one.run.token == fence.token) {
             runs.remove(&fence.job);
         }
     }
@@ -70,20 +78,21 @@ impl Live {
     pub(super) fn get(&self, fence: Fence) -> Option<LiveRun> {
         self.lock()
             .get(&fence.job)
+            .map(|one| &one.run)
             .filter(|run| run.token == fence.token)
             .cloned()
     }
 
     pub(super) fn by_id(&self, id: Uuid) -> Option<LiveRun> {
-        self.lock().get(&id).cloned()
+        self.lock().get(&id).map(|one| one.run.clone())
     }
 
     pub(super) fn fences(&self) -> Vec<Fence> {
         self.lock()
             .iter()
-            .map(|(job, run)| Fence {
+            .map(|(job, one)| Fence {
                 job: *job,
-                token: run.token,
+                token: one.run.token,
             })
             .collect()
     }
@@ -91,35 +100,37 @@ impl Live {
     /// Runs of `plugin` in flight, by tenant.
     pub(super) fn by_tenant(&self, plugin: &str) -> HashMap<String, u32> {
         let mut counts: HashMap<String, u32> = HashMap::new();
-        for run in self.lock().values().filter(|run| *run.plugin == *plugin) {
-            *counts.entry(run.tenant.clone()).or_default() += 1;
+        for one in self.lock().values().filter(|one| *one.run.plugin == *plugin) {
+            *counts.entry(one.run.tenant.clone()).or_default() += 1;
         }
         counts.remove("");
         counts
     }
 
     /// Counts a step and what it keeps against the limits.
-    fn admit(&self, fence: Fence, bytes: usize) -> Result<(), ServiceError> {
+    fn admit(&self, fence: Fence, name: &str, bytes: usize) -> Result<(), ServiceError> {
         let mut runs = self.lock();
-        let Some(run) = runs.get_mut(&fence.job).filter(|run| run.token == fence.token) else {
+        let Some(one) = runs.get_mut(&fence.job).filter(|one| one.run.token == fence.token) else {
             return Err(ServiceError::Fenced);
         };
-        run.steps += 1;
-        run.bytes += bytes;
-        if run.steps > MAX_STEPS {
+        let before = one.kept.get(name).copied();
+        if before.is_none() && one.kept.len() >= MAX_STEPS {
             return Err(ServiceError::invalid(format!(
                 "the job has more than {MAX_STEPS} steps; split it into jobs"
             )));
         }
-        if run.bytes > MAX_MEMO_BYTES {
+        let total = one.bytes.saturating_sub(before.unwrap_or(0)) + bytes;
+        if total > MAX_MEMO_BYTES {
             return Err(ServiceError::invalid(format!(
                 "the job keeps more than {MAX_MEMO_BYTES} bytes of step results; keep references instead"
             )));
         }
+        one.kept.insert(name.to_owned(), bytes);
+        one.bytes = total;
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, LiveRun>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,13 +177,13 @@ impl Runs {
 #[async_trait]
 impl RunService for Runs {
     async fn commit(&self, fence: Fence, memo: Memo) -> Result<(), ServiceError> {
-        self.0.live.admit(fence, memo_bytes(&memo))?;
+        self.0.live.admit(fence, &memo.name, memo_bytes(&memo))?;
         Runs::commit(self, fence, Write::Memo(fence, memo)).await.map(|_| ())
     }
 
     async fn park(&self, fence: Fence, wait: Wait) -> Result<Option<Memo>, ServiceError> {
         let run = self.0.live.get(fence).ok_or(ServiceError::Fenced)?;
-        self.0.live.admit(fence, 0)?;
+        self.0.live.admit(fence, &wait.name, 0)?;
         match Runs::commit(self, fence, Write::Park(fence, wait)).await? {
             Written::Over(memo) => Ok(Some(memo)),
             Written::Ok => {

@@ -38,6 +38,8 @@ pub(crate) struct Script {
     pub(crate) fuse: Mutex<Option<u32>>,
     /// A store that goes away right after the next effect.
     pub(crate) outage: Mutex<Option<Arc<MemoryStore>>>,
+    /// Which code the plugin runs.
+    pub(crate) code: std::sync::atomic::AtomicU32,
     /// Engine to kill when the fuse burns.
     pub(crate) victim: Mutex<Option<Inbox>>,
 }
@@ -152,6 +154,10 @@ impl Plugin for Story {
             .handle(Self::hangs);
         jobs.job("new-name").alias("old-name").handle(Self::story);
         jobs.job("endless").handle(Self::endless);
+        jobs.job("steps").on_dead(Self::sorry).handle(Self::steps);
+        jobs.job("full").handle(Self::full);
+        jobs.job("versions").handle(Self::versions);
+        jobs.job("typed").on_dead(Self::sorry).handle(Self::typed);
         jobs.every("tick", minutes(10)).retry(Retry::never()).handle(Self::tick);
     }
 }
@@ -228,6 +234,57 @@ impl Story {
     async fn endless(&self, run: Run, (): ()) -> Result<Outcome> {
         run.step("first", |a| self.effect(a)).await?;
         std::future::pending().await
+    }
+
+    /// So many steps that keep so many bytes each.
+    async fn steps(&self, run: Run, delivery: Delivery) -> Result<Outcome> {
+        let (count, bytes): (u32, usize) = serde_json::from_slice(&delivery.body)?;
+        for n in 0..count {
+            run.step_keyed("n", n, |_| async move { Ok("x".repeat(bytes - 2)) })
+                .await?;
+        }
+        Ok(Outcome::done("all kept"))
+    }
+
+    /// As many steps as there may be; the last one fails at first.
+    async fn full(&self, run: Run, (): ()) -> Result<Outcome> {
+        for n in 0..999 {
+            run.step_keyed("n", n, |_| async { Ok(()) }).await?;
+        }
+        let last = run
+            .try_step("last", |attempt| async move {
+                if attempt.number() == 1 {
+                    return Err(Error::transient("not yet"));
+                }
+                Ok(attempt.number())
+            })
+            .await?;
+        Ok(Outcome::done(format!("{last:?}")))
+    }
+
+    /// Code 0 does not know of the version.
+    async fn versions(&self, run: Run, delivery: Delivery) -> Result<Outcome> {
+        run.step("first", |a| self.effect(a)).await?;
+        let code = self.0.code.load(std::sync::atomic::Ordering::SeqCst);
+        let version = if code > 0 {
+            run.version("format", code).await?
+        } else {
+            0
+        };
+        if self.0.fails(&delivery.delivery_id) {
+            return Err(Error::transient("the provider is down"));
+        }
+        Ok(Outcome::done(format!("version {version}")))
+    }
+
+    /// Code 0 keeps a text, any other reads a number.
+    async fn typed(&self, run: Run, (): ()) -> Result<Outcome> {
+        if self.0.code.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            run.step("count", |_| async { Ok("seven".to_owned()) }).await?;
+            return Err(Error::transient("the provider is down"));
+        }
+        let count: u32 = run.step("count", |_| async { Ok(7) }).await?;
+        Ok(Outcome::done(format!("{count}")))
     }
 
     async fn tick(&self, run: Run, slot: Delivery) -> Result<Outcome> {
