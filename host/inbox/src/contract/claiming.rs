@@ -1,5 +1,7 @@
 //! `claim`, `heartbeat`, `reclaim`, `due`.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 pub(super) async fn oldest_first_and_within_the_limit(subject: Subject) {
@@ -281,4 +283,89 @@ pub(super) async fn a_lost_head_blocks_five_minutes(subject: Subject) {
     let run = subject.claim_one().await;
     assert_eq!(run.fence.job, next);
     subject.done(run.fence).await;
+}
+
+/// Claims, heartbeats, sweeps, writes and time in a random order (the same one every time): whoever was claimed after is the
+/// only one who writes.
+pub(super) async fn only_the_last_token_writes(subject: Subject) {
+    for name in ["a", "b", "c"] {
+        subject.add(name).await;
+    }
+    let (mut now, mut dice) = (0_u64, 0x9E37_79B9_7F4A_7C15_u64);
+    let mut roll = move |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    // Who holds which lease until when, and who held one before.
+    let (mut held, mut stale): (BTreeMap<Uuid, (Fence, u64)>, Vec<Fence>) = (BTreeMap::new(), Vec::new());
+    let mut claims = 0;
+    for _ in 0..400 {
+        match roll(7) {
+            0 | 1 => {
+                for one in subject.claim().await {
+                    let newest = stale.iter().filter(|old| old.job == one.fence.job).map(|old| old.token);
+                    assert!(newest.max().is_none_or(|token| token < one.fence.token));
+                    let before = held.insert(one.fence.job, (one.fence, now + LEASE));
+                    assert_eq!(before, None, "it was claimed while somebody held it");
+                    claims += 1;
+                }
+            }
+            2 => {
+                let all: Vec<Fence> = held
+                    .values()
+                    .map(|(fence, _)| *fence)
+                    .chain(stale.iter().copied())
+                    .collect();
+                let picked: Vec<Fence> = all.into_iter().filter(|_| roll(2) == 0).collect();
+                let lost = subject.store.heartbeat(&picked, LEASE).await.unwrap();
+                for fence in picked {
+                    let current = held.get_mut(&fence.job).filter(|(current, _)| *current == fence);
+                    assert_eq!(lost.contains(&fence), current.is_none(), "{fence:?}");
+                    if let Some((_, until)) = current {
+                        *until = now + LEASE;
+                    }
+                }
+            }
+            3 => {
+                let passed = roll(15_000);
+                subject.wait(Duration::from_millis(passed));
+                now += passed;
+            }
+            4 => {
+                let before = held.len();
+                held.retain(|_, (fence, until)| {
+                    if *until < now {
+                        stale.push(*fence);
+                    }
+                    *until >= now
+                });
+                assert_eq!(subject.store.reclaim().await.unwrap(), (before - held.len()) as u64);
+            }
+            5 => {
+                for (fence, _) in held.values() {
+                    subject.step(*fence, &format!("step {}", roll(3))).await;
+                }
+            }
+            _ => {
+                let Some(fence) = held.values().map(|(fence, _)| *fence).next() else {
+                    continue;
+                };
+                held.remove(&fence.job);
+                stale.push(fence);
+                subject.end(fence, Next::Released).await.unwrap();
+            }
+        }
+        for old in stale.iter().rev().take(6) {
+            let late = [
+                Write::Memo(*old, memo(*old, "late")),
+                Write::End(*old, end(Next::Released)),
+            ];
+            for late in late {
+                assert_eq!(subject.write(late).await, Err(WriteError::Fenced));
+            }
+        }
+    }
+    assert!(claims > 20, "{claims} claims show little");
 }

@@ -64,7 +64,7 @@ cases! {
     claiming: oldest_first_and_within_the_limit, one_per_lane_in_order, only_its_own_plugin, tenants_have_a_limit,
         a_failing_head_blocks_five_minutes, every_failing_head_is_overtaken, delayed_work_does_not_block,
         waiting_and_held_work_do_not_block, a_woken_one_and_its_successor_do_not_run_together,
-        heartbeats_keep_a_lease, a_lost_lease_is_no_attempt, lost_leases_in_a_row_delay, what_is_written_ends_the_row,
+        heartbeats_keep_a_lease, a_lost_lease_is_no_attempt, lost_leases_in_a_row_delay, what_is_written_ends_the_row, only_the_last_token_writes,
         a_lost_head_blocks_five_minutes;
     writing: steps_are_kept, a_stale_token_writes_nothing, a_batch_of_writes, retries_wait_and_count, a_park_ends_the_retries, dead_with_its_notice,
         release_keeps_steps_and_is_no_attempt, hold_keeps_steps_and_is_no_attempt, maybe_done_follows_how_runs_end,

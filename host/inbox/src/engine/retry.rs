@@ -46,7 +46,11 @@ pub fn verdict(policy: Retry, failure: &Failure, failures: u32, since_first: Dur
 pub fn base_delay(policy: Retry, failures: u32) -> f64 {
     let gaps = policy.attempts.saturating_sub(1).max(1);
     let window = policy.window_ms as f64;
-    let first = FIRST.min(window / f64::from(gaps));
+    let first = if gaps == 1 {
+        window
+    } else {
+        FIRST.min(window / f64::from(gaps))
+    };
     let ratio = ratio(first, window, gaps);
     first * ratio.powi(i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX))
 }
@@ -58,7 +62,8 @@ fn ratio(first: f64, window: f64, gaps: u32) -> f64 {
             .fold((0.0, first), |(sum, term), _| (sum + term, term * ratio))
             .0
     };
-    let (mut low, mut high) = (1.0, 64.0);
+    // The last term alone is less than the window.
+    let (mut low, mut high) = (1.0, (window / first).max(1.0));
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if sum(middle) < window {
@@ -72,7 +77,43 @@ fn ratio(first: f64, window: f64, gaps: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn policy() -> impl Strategy<Value = Retry> {
+        (2..40_u32, 1_000..7 * 86_400_000_u64).prop_map(|(attempts, window_ms)| Retry { attempts, window_ms })
+    }
+
+    proptest! {
+        #[test]
+        fn every_schedule_grows_and_fills_its_window(policy in policy()) {
+            let delays: Vec<f64> = (1..policy.attempts).map(|n| base_delay(policy, n)).collect();
+            prop_assert!(delays.windows(2).all(|pair| pair[1] >= pair[0]), "{delays:?}");
+            let (sum, window) = (delays.iter().sum::<f64>(), policy.window_ms as f64);
+            prop_assert!((sum - window).abs() <= window / 1_000.0, "{sum} of {window}");
+        }
+
+        #[test]
+        fn every_delay_is_within_a_fifth_or_as_long_as_the_provider_asks(
+            policy in policy(),
+            failures in 1..45_u32,
+            spent in 0..20 * 86_400_000_u64,
+            after in proptest::option::of(prop_oneof![0..86_400_000_u64, Just(u64::MAX)]),
+        ) {
+            let fate = after.map_or(Fate::Transient, |after_ms| Fate::Retry { after_ms });
+            let over = failures >= policy.attempts || spent > 2 * policy.window_ms;
+            match verdict(policy, &failure(fate), failures, Duration::from_millis(spent)) {
+                Verdict::Dead => prop_assert!(over),
+                Verdict::Again(delay) => {
+                    prop_assert!(!over);
+                    let (base, asked) = (base_delay(policy, failures), after.unwrap_or(0).min(MAX_RETRY_AFTER));
+                    prop_assert!(delay >= asked && delay as f64 >= base * 0.8 - 1.0, "{delay} of {base}, {asked}");
+                    prop_assert!(delay == asked || delay as f64 <= base * 1.2, "{delay} of {base}, {asked}");
+                }
+            }
+        }
+    }
 
     fn failure(fate: Fate) -> Failure {
         Failure {

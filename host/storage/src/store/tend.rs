@@ -26,7 +26,7 @@ const SWEEP: u32 = 1_000;
 impl SqlStore {
     pub(super) async fn extend_leases(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
         let lease = i64::try_from(lease_ms).unwrap_or(i64::MAX / 4);
-        let mut held: Vec<Uuid> = Vec::new();
+        let mut held: Vec<Fence> = Vec::new();
         if self.db.is_sqlite() {
             let tx = self.begin().await?;
             for fence in fences {
@@ -35,14 +35,14 @@ impl SqlStore {
                     [fence.job.into(), fence.token.into(), lease.into()],
                 );
                 if tx.execute_raw(statement).await.map_err(store_error)?.rows_affected() > 0 {
-                    held.push(fence.job);
+                    held.push(*fence);
                 }
             }
             tx.commit().await.map_err(store_error)?;
         } else {
             let statement = self.statement(
                 "UPDATE job j SET lease_until = {now} + $3 FROM unnest($1::uuid[], $2::bigint[]) AS f(id, token) \
-                 WHERE j.id = f.id AND j.token = f.token AND j.state = 'running' RETURNING j.id",
+                 WHERE j.id = f.id AND j.token = f.token AND j.state = 'running' RETURNING j.id, j.token",
                 [
                     uuid_array(fences.iter().map(|fence| fence.job)),
                     int_array(fences.iter().map(|fence| fence.token)),
@@ -50,14 +50,13 @@ impl SqlStore {
                 ],
             );
             for row in self.db.write.query_all_raw(statement).await.map_err(store_error)? {
-                held.push(get(&row, "id")?);
+                held.push(Fence {
+                    job: get(&row, "id")?,
+                    token: get(&row, "token")?,
+                });
             }
         }
-        Ok(fences
-            .iter()
-            .copied()
-            .filter(|fence| !held.contains(&fence.job))
-            .collect())
+        Ok(fences.iter().copied().filter(|fence| !held.contains(fence)).collect())
     }
 
     pub(super) async fn reclaim_lost(&self) -> StoreResult<u64> {
