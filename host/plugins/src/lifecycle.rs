@@ -4,6 +4,7 @@
 //! the generations that may run jobs, and what was replaced drains in the background.
 
 mod flags;
+mod reload;
 
 use std::{
     collections::BTreeMap,
@@ -105,7 +106,7 @@ pub enum ChangeError {
         /// Its state.
         state: PluginState,
         /// What to do.
-        fix: &'static str,
+        fix: String,
     },
 }
 
@@ -133,6 +134,11 @@ impl Plugins {
     /// Whether there is a plugin of that id.
     pub fn knows(&self, id: &str) -> bool {
         self.slots().contains_key(id)
+    }
+
+    /// The code of every plugin that is known, running or not.
+    pub fn codes(&self) -> Vec<Arc<dyn Code>> {
+        self.slots().values().filter_map(|slot| slot.code.clone()).collect()
     }
 
     /// Ids and declarations of the plugins that are not disabled.
@@ -167,27 +173,6 @@ impl Plugins {
             self.bring(one, false, &mut replaced).await;
         }
         self.load_flags().await?;
-        self.rebuild().await?;
-        self.retire(replaced);
-        Ok(())
-    }
-
-    /// A new generation of one plugin with the same configuration.
-    pub async fn reload(&self, id: &str) -> Result<(), ChangeError> {
-        let _one = self.0.changing.lock().await;
-        let wanted = self.slots().get(id).map(|slot| slot.wanted.clone());
-        let wanted = wanted.ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
-        if let Enablement::Disabled(_) | Enablement::Refused(_) = wanted.enablement {
-            let state = self.state_of(id);
-            return Err(ChangeError::State {
-                id: id.to_owned(),
-                state,
-                fix: "enable it first",
-            });
-        }
-        let mut replaced = Vec::new();
-        self.bring(wanted, true, &mut replaced).await;
-        self.lift_quarantine(id).await?;
         self.rebuild().await?;
         self.retire(replaced);
         Ok(())

@@ -54,7 +54,7 @@ async fn change(State(running): Shared, Path((id, action)): Path<(String, String
     let done = match action.as_str() {
         "enable" => running.set_enabled(&id, true).await,
         "disable" => running.set_enabled(&id, false).await,
-        "reload" => running.plugins.reload(&id).await.map_err(Into::into),
+        "reload" => running.renew(&id).await,
         "pause" => running.plugins.pause(&id).await.map_err(Into::into),
         "resume" => running.plugins.resume(&id).await.map_err(Into::into),
         other => {

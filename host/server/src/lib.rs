@@ -1,6 +1,8 @@
 //! The host. [`main`] is public: a custom host names its plugins with `use my_plugin as _;` and calls it.
 
 mod admin;
+mod change;
+mod chaos;
 mod cli;
 mod commands;
 mod control;

@@ -34,11 +34,11 @@ pub(crate) fn plugins_file(settings: &Settings) -> Option<PathBuf> {
         .or_else(|| default.exists().then(|| default.to_owned()))
 }
 
-/// Every file that configuration comes from: both settings files, and those that `NAME_FILE` variables name.
-pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings) -> Vec<PathBuf> {
+/// Every file that configuration comes from: both settings files, and those that `NAME_FILE` variables name for the host or
+/// for one of the plugins that `known` is the code of.
+pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings, known: &[Arc<dyn Code>]) -> Vec<PathBuf> {
     let environment = Environment::of_process();
-    let schemas: Vec<serde_json::Value> = codes()
-        .unwrap_or_default()
+    let schemas: Vec<serde_json::Value> = known
         .iter()
         .filter_map(|code| serde_json::from_str(code.manifest().config_schema).ok())
         .collect();
@@ -60,6 +60,13 @@ pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings) -> V
         .clone()
         .unwrap_or_else(|| PathBuf::from("plugins.toml"));
     [host, plugins].into_iter().chain(secrets).collect()
+}
+
+/// Files of plugins that are not switched off.
+pub(crate) fn plugin_files(settings: &Settings) -> Vec<PathBuf> {
+    let entries = plugins(settings).unwrap_or_default().entries;
+    let on = entries.into_values().filter(|entry| entry.enabled != Enabled::Off);
+    on.filter_map(|entry| entry.path).collect()
 }
 
 /// Host settings.

@@ -4,7 +4,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
 use jackfield_egress::{Egress, EgressSettings};
 use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
-use jackfield_plugins::{Backends, ChangeError, Concurrency, PluginRow, PluginState, Plugins, Watch};
+use jackfield_plugins::{Backends, ChangeError, Concurrency, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
     Database, DirectoryLock, KeyRing, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, Redis, SqlStore, Vault,
@@ -25,14 +25,14 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 
-use crate::{dylibs::Dylibs, logs::Logs, operator::Operators, plan, probes, watch, web};
+use crate::{chaos, dylibs::Dylibs, logs::Logs, operator::Operators, plan, probes, watch, web};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
-    loaded: ArcSwap<Loaded>,
-    flags: Flags,
-    live: Live,
-    dylibs: Dylibs,
+    pub(crate) loaded: ArcSwap<Loaded>,
+    pub(crate) flags: Flags,
+    pub(crate) live: Live,
+    pub(crate) dylibs: Dylibs,
     pub(crate) plugins: Plugins,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) started: AtomicBool,
@@ -41,14 +41,14 @@ pub(crate) struct Running {
     pub(crate) redis: Option<Redis>,
     pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     pub(crate) frontend: Option<ServeDir>,
-    own_edit: Mutex<String>,
+    pub(crate) own_edit: Mutex<String>,
 }
 
 /// What a changed setting reaches without a restart.
-struct Live {
-    logs: Logs,
-    origins: CorsOrigins,
-    operators: Operators,
+pub(crate) struct Live {
+    pub(crate) logs: Logs,
+    pub(crate) origins: CorsOrigins,
+    pub(crate) operators: Operators,
 }
 
 /// Why the host does not start, or does not take a change.
@@ -319,6 +319,9 @@ async fn listen(
 fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch::keep_watching(Arc::clone(running)));
+    if let Some(pause) = chaos::asked() {
+        tasks.spawn(chaos::reload_at_random(Arc::clone(running), pause));
+    }
     let judged = Arc::clone(running);
     tasks.spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -407,74 +410,4 @@ async fn drain(settings: &Settings, running: &Running, inbox: &Inbox, stop: Canc
     running.plugins.shut_down(Duration::from_secs(5)).await;
     let _ = std::fs::remove_file(settings.data_dir.join("control.sock"));
     tracing::info!("drained");
-}
-
-impl Running {
-    /// The settings that hold now.
-    pub(crate) fn loaded(&self) -> Arc<Loaded> {
-        self.loaded.load_full()
-    }
-
-    /// The command line that it was started with.
-    pub(crate) fn flags(&self) -> &Flags {
-        &self.flags
-    }
-
-    /// Reads everything again, host settings, `plugins.toml` and secret files, and brings about what may change while the
-    /// host runs. On a problem the old configuration stays.
-    pub(crate) async fn reload(&self) -> Result<(), ApplyError> {
-        let fresh = plan::load(&self.flags).map_err(ApplyError::Config)?;
-        let before = self.loaded();
-        for key in fresh.settings.restart_needed(&before.settings) {
-            tracing::warn!(key, "this setting changed; it takes effect after a restart");
-        }
-        self.live.logs.set(&fresh.settings.log);
-        self.live.origins.set(fresh.settings.origins());
-        self.live.operators.set_key(fresh.settings.operator_key.as_deref());
-        self.loaded.store(Arc::new(fresh));
-        self.replan().await
-    }
-
-    /// Reads `plugins.toml` again and brings the plugins to it.
-    async fn replan(&self) -> Result<(), ApplyError> {
-        // Files are read, and those that changed are loaded, which blocks.
-        let plan = || plan::plan(&self.loaded().settings, Some(&self.dylibs));
-        let planned = tokio::task::block_in_place(plan).map_err(ApplyError::Config)?;
-        let problems = planned.problems;
-        self.plugins.apply(planned.wanted).await?;
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ApplyError::Config(problems))
-        }
-    }
-
-    /// Switches a plugin on or off where that persists, applies it, and waits until what was replaced has ended.
-    pub(crate) async fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), ApplyError> {
-        let path = plan::plugins_file(&self.loaded().settings).unwrap_or_else(|| PathBuf::from("plugins.toml"));
-        let edit = jackfield_config::set_enabled(&path, id, enabled)?;
-        self.own(edit.hash.clone());
-        if let Err(error) = self.replan().await {
-            let refused = |row: &PluginRow| row.id == id && row.state == PluginState::Refused;
-            if matches!(error, ApplyError::Change(_)) || self.plugins.list().iter().any(refused) {
-                // Kept, it would stop the next start of this host.
-                self.own(edit.undo()?);
-                if let Err(other) = self.replan().await {
-                    tracing::warn!(error = %other, "the configuration before the edit has problems of its own");
-                }
-            }
-            return Err(error);
-        }
-        self.plugins.settled(id, Duration::from_secs(10)).await;
-        Ok(())
-    }
-
-    fn own(&self, hash: String) {
-        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) = hash;
-    }
-
-    /// Whether this content is what we wrote last.
-    pub(crate) fn is_own_edit(&self, content: &[u8]) -> bool {
-        *self.own_edit.lock().unwrap_or_else(PoisonError::into_inner) == jackfield_config::content_hash(content)
-    }
 }

@@ -1,15 +1,22 @@
-//! Changes from outside while the host runs: `plugins.toml`, `jackfield.toml`, files that `NAME_FILE` variables name, SIGHUP.
-//! Any event and a 2 s poll re-read the files and compare content, because editors rename and Kubernetes swaps
-//! directories; a file that does not parse must stay so for 1 s before it is reported, because writers are not atomic.
+//! Changes from outside while the host runs: `plugins.toml`, `jackfield.toml`, files that `NAME_FILE` variables name, the
+//! plugins' own files, SIGHUP.
+//!
+//! Any event and a 2 s poll look at the files again and compare, because editors rename and Kubernetes swaps directories.
+//! Writers are not atomic: a file that does not parse must stay so for 1 s before it is reported, and a plugin's file is
+//! read when it has stood still for 300 ms.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use notify::{RecursiveMode, Watcher};
+use notify::{
+    Event, EventKind, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
 use tokio::sync::mpsc;
 
 use crate::{plan, serve::Running};
@@ -17,14 +24,27 @@ use crate::{plan, serve::Running};
 const POLL: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(300);
 const BROKEN: Duration = Duration::from_secs(1);
+/// Looks at a plugin's file that is being written, before it is read as it is.
+const LOOKS: usize = 30;
 
-/// Content by file; none where it cannot be read.
-type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
+/// What tells whether a file changed.
+#[derive(PartialEq, Eq)]
+enum Mark {
+    /// It is not there, or cannot be read.
+    Nothing,
+    /// Of text: all of it.
+    Text(Vec<u8>),
+    /// Of a plugin's file, which is large: device, inode, length, and the times of its last write and change in nanoseconds.
+    Stamp([u64; 3], [i128; 2]),
+}
+
+/// By file.
+type Marks = BTreeMap<PathBuf, Mark>;
 
 /// Watches until the drain begins.
 pub(crate) async fn keep_watching(running: Arc<Running>) {
     let (tell, mut told) = mpsc::channel::<()>(1);
-    let mut seen = contents(&running);
+    let mut seen = marks(&running);
     let _watcher = watch_parents(seen.keys(), tell);
     let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(hangup) => hangup,
@@ -44,19 +64,12 @@ pub(crate) async fn keep_watching(running: Arc<Running>) {
             }
             _ = poll.tick() => false,
         };
-        let now = contents(&running);
-        let changed: Vec<&PathBuf> = now
-            .iter()
-            .filter(|(path, content)| seen.get(*path) != Some(*content))
-            .map(|(path, _)| path)
-            .collect();
+        let now = still(&running, &seen).await;
+        let changed: Vec<&Mark> = differing(&seen, &now).collect();
         if changed.is_empty() && !asked {
             continue;
         }
-        let own = changed.len() == 1
-            && now[changed[0]]
-                .as_ref()
-                .is_some_and(|content| running.is_own_edit(content));
+        let own = matches!(changed[..], [Mark::Text(content)] if running.is_own_edit(content));
         seen = now;
         if own && !asked {
             continue;
@@ -66,7 +79,7 @@ pub(crate) async fn keep_watching(running: Arc<Running>) {
             continue;
         }
         tokio::time::sleep(BROKEN).await;
-        seen = contents(&running);
+        seen = marks(&running);
         match running.reload().await {
             Ok(()) => tracing::info!("configuration applied"),
             Err(error) => {
@@ -77,15 +90,51 @@ pub(crate) async fn keep_watching(running: Arc<Running>) {
     }
 }
 
-fn contents(running: &Running) -> Contents {
-    let read = |path: PathBuf| {
-        let content = std::fs::read(&path).ok();
-        (path, content)
-    };
-    plan::sources(running.flags(), &running.loaded().settings)
-        .into_iter()
-        .map(read)
-        .collect()
+/// What there is now; a plugin's file that changed is given time to be complete.
+async fn still(running: &Running, seen: &Marks) -> Marks {
+    let mut now = marks(running);
+    for _ in 0..LOOKS {
+        let writing = |mark: &Mark| matches!(mark, Mark::Stamp(..));
+        if !differing(seen, &now).any(writing) {
+            break;
+        }
+        tokio::time::sleep(SETTLE).await;
+        let again = marks(running);
+        let moved = differing(&now, &again).next().is_some();
+        now = again;
+        if !moved {
+            break;
+        }
+    }
+    now
+}
+
+/// What of `now` was not so before.
+fn differing<'m>(before: &'m Marks, now: &'m Marks) -> impl Iterator<Item = &'m Mark> {
+    now.iter()
+        .filter(|(path, mark)| before.get(*path) != Some(*mark))
+        .map(|(_, mark)| mark)
+}
+
+fn marks(running: &Running) -> Marks {
+    let settings = &running.loaded().settings;
+    let texts = plan::sources(running.flags(), settings, &running.plugins.codes());
+    let texts = texts.into_iter().map(|path| {
+        let mark = std::fs::read(&path).map_or(Mark::Nothing, Mark::Text);
+        (path, mark)
+    });
+    let files = plan::plugin_files(settings).into_iter().map(|path| {
+        let mark = stamp(&path).unwrap_or(Mark::Nothing);
+        (path, mark)
+    });
+    texts.chain(files).collect()
+}
+
+fn stamp(path: &Path) -> std::io::Result<Mark> {
+    let of = std::fs::metadata(path)?;
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let times = [nanos(of.mtime(), of.mtime_nsec()), nanos(of.ctime(), of.ctime_nsec())];
+    Ok(Mark::Stamp([of.dev(), of.ino(), of.size()], times))
 }
 
 fn watch_parents<'p>(
@@ -98,9 +147,13 @@ fn watch_parents<'p>(
             .unwrap_or(Path::new("."))
     };
     let parents: BTreeSet<&Path> = paths.map(parent).filter(|parent| parent.is_dir()).collect();
-    let watcher = notify::recommended_watcher(move |_| {
-        // A full channel means that somebody is about to look anyway.
-        let _ = tell.try_send(());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // Our own looks open files, which is an event as well; only what may have written counts.
+        let written = AccessKind::Close(AccessMode::Write);
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(kind) if kind != written)) {
+            // A full channel means that somebody is about to look anyway.
+            let _ = tell.try_send(());
+        }
     });
     let mut watcher = match watcher {
         Ok(watcher) => watcher,

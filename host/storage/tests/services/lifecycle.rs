@@ -169,7 +169,7 @@ async fn a_plugin_waits_for_its_capability_and_for_leave_to_migrate() {
             "{reason}"
         );
         plugins.apply(vec![wanted(notes(), &["database"])]).await.unwrap();
-        held.reload("notes").await.unwrap();
+        held.reload("notes", None).await.unwrap();
         assert_eq!(state(&held, "notes").0, PluginState::Active);
     }
 }
