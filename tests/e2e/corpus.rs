@@ -8,14 +8,20 @@ use std::{
 };
 
 use jackfield_tests::{
+    carrier::Carrier,
     github::GitHub,
     host::{SECRET, Setup, binary},
-    process,
+    on_each_carrier, process,
     scratch::Scratch,
     sign,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+on_each_carrier!(
+    every_payload_is_accepted_stored_byte_for_byte_and_handled,
+    what_asks_for_nothing_is_acknowledged,
+);
 
 /// What GitHub is answered, as the reference answers it.
 const REACHED: &str = r#"{"message":"GitHub events endpoint reached successfully."}"#;
@@ -24,11 +30,13 @@ fn digest(shown: &Value) -> String {
     hex::encode(Sha256::digest(shown["body"].as_str().unwrap().as_bytes()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_payload_is_accepted_stored_byte_for_byte_and_handled() {
-    let Some(_) = binary() else { return };
+async fn every_payload_is_accepted_stored_byte_for_byte_and_handled(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("corpus"), GitHub::start());
     let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     let url = host.hook();
@@ -115,11 +123,13 @@ async fn every_payload_is_accepted_stored_byte_for_byte_and_handled() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_asks_for_nothing_is_acknowledged() {
-    let Some(_) = binary() else { return };
+async fn what_asks_for_nothing_is_acknowledged(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("nothing"), GitHub::start());
     let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     for (id, event, body, outcome) in [

@@ -4,15 +4,23 @@
 use std::time::Duration;
 
 use jackfield_tests::{
+    carrier::Carrier,
     github::GitHub,
     host::{Host, Setup, binary, long},
     load::{Load, assert_complete, assert_effects},
+    on_each_carrier,
     postgres::{Postgres, database},
     scratch::Scratch,
 };
 
-fn count() -> usize {
-    if long() { 20_000 } else { 2_000 }
+on_each_carrier!(
+    killing_the_host_loses_and_doubles_nothing_on_sqlite,
+    killing_the_host_loses_and_doubles_nothing_on_postgresql,
+    killing_postgresql_loses_and_doubles_nothing,
+);
+
+fn count(carrier: Carrier) -> usize {
+    carrier.of(if long() { 20_000 } else { 2_000 }, 1_000)
 }
 
 /// How long the stories may take after the last delivery; most of it is the lease of those that a kill interrupted.
@@ -33,15 +41,15 @@ impl Moments {
     }
 }
 
-async fn everything_is_there_once(host: &Host, github: &GitHub) {
+async fn everything_is_there_once(host: &Host, github: &GitHub, count: usize) {
     let rows = host.settle(&["done"], patience()).await;
-    assert_complete(&rows, count());
-    assert_effects(&github.reactions(), count());
+    assert_complete(&rows, count);
+    assert_effects(&github.reactions(), count);
 }
 
-async fn kill_the_host(setup: Setup, github: &GitHub) {
+async fn kill_the_host(setup: Setup, github: &GitHub, count: usize) {
     let mut host = setup.start().await;
-    let load = Load::start(host.hook(), count());
+    let load = Load::start(host.hook(), count);
     let (mut kills, mut moments) = (0, Moments(1));
     while !load.done() && kills < 12 {
         tokio::time::sleep(moments.next()).await;
@@ -57,37 +65,43 @@ async fn kill_the_host(setup: Setup, github: &GitHub) {
         kills >= 3,
         "the host was killed {kills} times during the deliveries; send more"
     );
-    everything_is_there_once(&host, github).await;
+    everything_is_there_once(&host, github, count).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_the_host_loses_and_doubles_nothing_on_sqlite() {
-    let Some(_) = binary() else { return };
+async fn killing_the_host_loses_and_doubles_nothing_on_sqlite(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("kill"), GitHub::start());
-    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key);
-    kill_the_host(setup, &github).await;
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key).carried(carrier);
+    kill_the_host(setup, &github, count(carrier)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_the_host_loses_and_doubles_nothing_on_postgresql() {
-    let Some(_) = binary() else { return };
+async fn killing_the_host_loses_and_doubles_nothing_on_postgresql(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready_when_long() {
+        return;
+    }
     let Some(url) = database().await else { return };
     let (scratch, github) = (Scratch::new("kill-pg"), GitHub::start());
-    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key).with("JACKFIELD_DATABASE_URL", &url);
-    kill_the_host(setup, &github).await;
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
+        .with("JACKFIELD_DATABASE_URL", &url);
+    kill_the_host(setup, &github, count(carrier)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killing_postgresql_loses_and_doubles_nothing() {
-    let Some(_) = binary() else { return };
+async fn killing_postgresql_loses_and_doubles_nothing(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready_when_long() {
+        return;
+    }
     let Some(mut postgres) = Postgres::start("kill-of-pg").await else {
         return;
     };
     let (scratch, github) = (Scratch::new("kill-db"), GitHub::start());
-    let setup =
-        Setup::new(scratch.0.clone(), &github.url, &github.private_key).with("JACKFIELD_DATABASE_URL", &postgres.url());
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
+        .with("JACKFIELD_DATABASE_URL", &postgres.url());
     let mut host = setup.start().await;
-    let load = Load::start(host.hook(), count());
+    let load = Load::start(host.hook(), count(carrier));
     let (mut kills, mut moments) = (0, Moments(2));
     while !load.done() && kills < 8 {
         tokio::time::sleep(moments.next()).await;
@@ -106,7 +120,7 @@ async fn killing_postgresql_loses_and_doubles_nothing() {
     );
     postgres.kill();
     postgres.resume().await;
-    everything_is_there_once(&host, &github).await;
+    everything_is_there_once(&host, &github, count(carrier)).await;
     assert!(
         host.child.try_wait().unwrap().is_none(),
         "the host ended with its database"

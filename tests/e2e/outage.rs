@@ -7,14 +7,21 @@ use std::{
 };
 
 use jackfield_tests::{
+    carrier::Carrier,
     github::GitHub,
     host::{Host, SECRET, Setup, binary},
+    on_each_carrier,
     postgres::Postgres,
     process,
     scratch::Scratch,
     sign,
 };
 use sqlx::Connection;
+
+on_each_carrier!(
+    a_postgresql_that_is_away_is_a_503_and_comes_back_without_a_restart,
+    a_full_disk_is_a_503_and_nothing_is_corrupt,
+);
 
 /// One delivery: status, and whether the answer says when to come back.
 async fn send(host: &Host, id: &str, body: Vec<u8>) -> (u16, bool) {
@@ -39,14 +46,16 @@ async fn until_taken(host: &Host, id: &str, body: &[u8]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_postgresql_that_is_away_is_a_503_and_comes_back_without_a_restart() {
-    let Some(_) = binary() else { return };
+async fn a_postgresql_that_is_away_is_a_503_and_comes_back_without_a_restart(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let Some(mut postgres) = Postgres::start("outage").await else {
         return;
     };
     let (scratch, github) = (Scratch::new("outage-host"), GitHub::start());
     let mut host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .with("JACKFIELD_DATABASE_URL", &postgres.url())
         .start()
         .await;
@@ -122,9 +131,10 @@ impl Drop for SmallDisk {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_a_503_and_nothing_is_corrupt() {
-    let Some(_) = binary() else { return };
+async fn a_full_disk_is_a_503_and_nothing_is_corrupt(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready_when_long() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("full"), GitHub::start());
     let data = scratch.0.join("data");
     let Some(_disk) = SmallDisk::mount(&data, 80) else {
@@ -133,6 +143,7 @@ async fn a_full_disk_is_a_503_and_nothing_is_corrupt() {
     let ballast = data.join("ballast");
     std::fs::write(&ballast, vec![0; 52 << 20]).unwrap();
     let mut host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     let body = |number: usize| {

@@ -6,21 +6,31 @@ use std::{
 };
 
 use jackfield_tests::{
-    github::GitHub,
+    carrier::Carrier,
+    github::{Call, GitHub, When},
     host::{Setup, binary, long},
     load::{Load, assert_complete, assert_effects},
+    on_each_carrier,
     scratch::Scratch,
     sign,
 };
 use serde_json::{Value, json};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_survives_kills_and_doubles_nothing() {
-    let Some(_) = binary() else { return };
-    let count: usize = if long() { 50_000 } else { 2_000 };
+on_each_carrier!(
+    a_replay_survives_kills_and_doubles_nothing,
+    what_a_replay_does_is_what_was_asked,
+    dead_deliveries_are_replayed_and_a_redelivery_arms_them_too,
+    a_cancelled_delivery_stays_cancelled,
+);
+
+async fn a_replay_survives_kills_and_doubles_nothing(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
+    let count = carrier.of(if long() { 50_000 } else { 2_000 }, 1_000);
     let patience = Duration::from_secs(if long() { 1_800 } else { 180 });
     let (scratch, github) = (Scratch::new("replay"), GitHub::start());
-    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key);
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key).carried(carrier);
     let mut host = setup.start().await;
     // The app is not installed: every story ends dead before it has an effect.
     github.world.uninstalled.store(true, Ordering::SeqCst);
@@ -64,11 +74,13 @@ async fn a_replay_survives_kills_and_doubles_nothing() {
     assert_effects(&github.reactions(), count);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_replay_does_is_what_was_asked() {
-    let Some(_) = binary() else { return };
+async fn what_a_replay_does_is_what_was_asked(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("modes"), GitHub::start());
     let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     assert_eq!(host.deliver("d", "issue_comment", sign::mention(1)).await, Some(200));
@@ -130,11 +142,13 @@ async fn what_a_replay_does_is_what_was_asked() {
     assert!(error.contains("--state"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dead_deliveries_are_replayed_and_a_redelivery_arms_them_too() {
-    let Some(_) = binary() else { return };
+async fn dead_deliveries_are_replayed_and_a_redelivery_arms_them_too(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("dead"), GitHub::start());
     let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     let broken = br#"{"installation":{"id":1},"action":"labeled","issue":5}"#.to_vec();
@@ -168,12 +182,13 @@ async fn dead_deliveries_are_replayed_and_a_redelivery_arms_them_too() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_delivery_stays_cancelled() {
-    use jackfield_tests::github::{Call, When};
-    let Some(_) = binary() else { return };
+async fn a_cancelled_delivery_stays_cancelled(carrier: Carrier) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
     let (scratch, github) = (Scratch::new("cancel"), GitHub::start());
     let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
+        .carried(carrier)
         .start()
         .await;
     let mut trap = github.world.trap(Call::Permission, When::Before);

@@ -4,13 +4,17 @@
 use std::time::Duration;
 
 use jackfield_tests::{
+    carrier::Carrier,
     github::{Call, GitHub, When},
     host::{Host, Setup, binary},
+    on_each_carrier,
     scratch::Scratch,
     sign,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+on_each_carrier!(the_host_dies_at_each_call, github_dies_at_each_call_after_applying_it);
 
 /// Every call that the story makes, in its order.
 const CALLS: [Call; 4] = [Call::Token, Call::Permission, Call::Reaction, Call::Comments];
@@ -31,9 +35,9 @@ struct Effects {
     steps: Vec<Value>,
 }
 
-async fn run(victim: Victim, call: Call, when: When) -> Effects {
+async fn run(carrier: Carrier, victim: Victim, call: Call, when: When) -> Effects {
     let (scratch, mut github) = (Scratch::new("story"), GitHub::start());
-    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key);
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key).carried(carrier);
     let mut host = setup.start().await;
     let trap = (victim != Victim::Nobody).then(|| github.world.trap(call, when));
     assert_eq!(host.deliver("d", "issue_comment", sign::mention(5)).await, Some(200));
@@ -76,15 +80,17 @@ async fn effects(host: &Host, github: &GitHub, id: &str) -> Effects {
     }
 }
 
-async fn compare(victim: Victim, whens: &[When]) {
-    let Some(_) = binary() else { return };
-    let uncrashed = run(Victim::Nobody, Call::Other, When::Before).await;
+async fn compare(carrier: Carrier, victim: Victim, whens: &[When]) {
+    if binary().is_none() || !carrier.ready() {
+        return;
+    }
+    let uncrashed = run(carrier, Victim::Nobody, Call::Other, When::Before).await;
     assert_eq!(uncrashed.reactions.len(), 1);
     assert_eq!(uncrashed.steps.len(), 3, "{:?}", uncrashed.steps);
     let mut runs = JoinSet::new();
     for call in CALLS {
         for when in whens.iter().copied() {
-            runs.spawn(async move { (call, when, run(victim, call, when).await) });
+            runs.spawn(async move { (call, when, run(carrier, victim, call, when).await) });
         }
     }
     while let Some(done) = runs.join_next().await {
@@ -93,12 +99,10 @@ async fn compare(victim: Victim, whens: &[When]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_host_dies_at_each_call() {
-    compare(Victim::Host, &[When::Before, When::After]).await;
+async fn the_host_dies_at_each_call(carrier: Carrier) {
+    compare(carrier, Victim::Host, &[When::Before, When::After]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn github_dies_at_each_call_after_applying_it() {
-    compare(Victim::GitHub, &[When::After]).await;
+async fn github_dies_at_each_call_after_applying_it(carrier: Carrier) {
+    compare(carrier, Victim::GitHub, &[When::After]).await;
 }

@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 
 use jackfield_plugin_github as _;
+use turnstile as _;
 
 mod squatter {
     use jackfield_sdk::prelude::*;

@@ -8,12 +8,19 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{process, scratch::free_address, sign};
+use crate::{
+    carrier::{self, Carrier},
+    process,
+    scratch::free_address,
+    sign,
+};
 
 /// Secret that deliveries are signed with.
 pub const SECRET: &str = "it is a secret to everybody";
 /// Operator key.
 pub const OPERATOR: &str = "operator-key-of-the-end-to-end-suites-0123456789";
+/// Switches the host's own reloads at random on; see CONTRIBUTING.
+const CHAOS: &str = "JACKFIELD_TEST_CHAOS_RELOAD_MS";
 /// Longest time until a started host is ready.
 const READY: Duration = Duration::from_secs(45);
 /// Longest time of a command that is not `serve`.
@@ -38,6 +45,11 @@ pub fn long() -> bool {
     std::env::var_os("JACKFIELD_TEST_LONG").is_some()
 }
 
+/// Whether hosts reload their plugins at random all the while (`cargo xtask test --chaos`).
+pub fn chaos() -> bool {
+    std::env::var_os(CHAOS).is_some()
+}
+
 /// How to start a host.
 #[derive(Clone)]
 pub struct Setup {
@@ -54,26 +66,35 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// In `directory`, with the GitHub plugin on and its API at `api`.
-    pub fn new(directory: PathBuf, api: &str, private_key: &str) -> Self {
-        let variables = [
-            ("GITHUB_APP_CLIENT_ID", "Iv1.endtoend"),
-            ("GITHUB_APP_PRIVATE_KEY", private_key),
-            ("GITHUB_APP_WEBHOOK_SECRET", SECRET),
-            ("GITHUB_API_URL", api),
-            ("JACKFIELD_OPERATOR_KEY", OPERATOR),
-        ];
-        let variables = variables
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+    /// In `directory`, with nothing but an operator key.
+    pub fn plain(directory: PathBuf) -> Self {
+        // With `--chaos` the host reloads its plugins at random all the while.
+        let chaos = std::env::var(CHAOS).ok().map(|pause| (CHAOS.to_owned(), pause));
+        let key = ("JACKFIELD_OPERATOR_KEY".to_owned(), OPERATOR.to_owned());
         Self {
             directory,
             program: binary().expect("the binary is there"),
             listen: free_address(),
             admin: free_address(),
-            variables,
+            variables: std::iter::once(key).chain(chaos).collect(),
         }
+    }
+
+    /// In `directory`, with the GitHub plugin on and its API at `api`.
+    pub fn new(directory: PathBuf, api: &str, private_key: &str) -> Self {
+        Self::plain(directory)
+            .with("GITHUB_APP_CLIENT_ID", "Iv1.endtoend")
+            .with("GITHUB_APP_PRIVATE_KEY", private_key)
+            .with("GITHUB_APP_WEBHOOK_SECRET", SECRET)
+            .with("GITHUB_API_URL", api)
+    }
+
+    /// With the GitHub plugin on this carrier.
+    pub fn carried(self, carrier: Carrier) -> Self {
+        if carrier == Carrier::Dylib {
+            std::fs::write(self.directory.join("plugins.toml"), carrier::github()).unwrap();
+        }
+        self
     }
 
     /// Another variable.

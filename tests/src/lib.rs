@@ -1,10 +1,14 @@
-//! What the end-to-end suites share: host processes, a PostgreSQL of one's own, a stateful GitHub, senders.
+//! What the end-to-end suites share: host processes, plugins in shared libraries, a PostgreSQL of one's own, a stateful GitHub,
+//! senders.
 //!
 //! The suites start the binary that `JACKFIELD_TEST_HOST_BIN` names; without it they say so and pass, because `cargo test`
 //! alone runs what needs no service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod carrier;
+pub mod contract;
+pub mod counter;
 pub mod github;
 pub mod host;
 pub mod load;
@@ -14,3 +18,4 @@ pub mod provider;
 pub mod raw;
 pub mod scratch;
 pub mod sign;
+pub mod turnstile;

@@ -5,6 +5,7 @@ mod dist;
 mod follow;
 mod install;
 mod lint;
+mod plugins;
 mod run;
 mod services;
 mod summary;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     cargo,
     follow::{Limits, follow},
-    install, must, root,
+    install, plugins, root,
     services::{self, Services},
     summary::Summary,
 };
@@ -26,11 +26,14 @@ pub(crate) struct Options {
     /// Heavy suites in full size
     #[arg(long)]
     long: bool,
+    /// End-to-end suites alone, on hosts that reload a random plugin every second
+    #[arg(long)]
+    chaos: bool,
 }
 
 /// Runs everything, or the named parts, and closes with one line: `N passed, N failed`.
 pub(crate) fn test(options: &Options) -> ExitCode {
-    let all = !options.rust && !options.e2e;
+    let all = !options.rust && !options.e2e && !options.chaos;
     let mut summary = Summary::default();
     match services::start() {
         Ok(services) => {
@@ -39,7 +42,7 @@ pub(crate) fn test(options: &Options) -> ExitCode {
             {
                 summary.fail(format!("{error:#}"));
             }
-            if (all || options.e2e)
+            if (all || options.e2e || options.chaos)
                 && let Err(error) = end_to_end(options, &services, &mut summary)
             {
                 summary.fail(format!("{error:#}"));
@@ -73,8 +76,7 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     install::node_modules()?;
     // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
     let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
-    let mut build = cargo(&["build", "--package", "jackfield-server", "--bin", "jackfield"]);
-    must(if dev { &mut build } else { build.arg("--release") })?;
+    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
     let host = root()
         .join("target")
         .join(if dev { "debug" } else { "release" })
@@ -84,7 +86,12 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     }
     let mut command = cargo(&["test", "--package", "jackfield-tests", "--no-fail-fast"]);
     prepare(&mut command, options, services);
-    command.env("JACKFIELD_TEST_HOST_BIN", host);
+    command
+        .env("JACKFIELD_TEST_HOST_BIN", host)
+        .env("JACKFIELD_TEST_PLUGINS", libraries);
+    if options.chaos {
+        command.env("JACKFIELD_TEST_CHAOS_RELOAD_MS", "1000");
+    }
     follow(command, &Limits::of(options.long), summary)
 }
 

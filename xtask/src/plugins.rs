@@ -1,0 +1,87 @@
+//! Plugins as shared libraries: the same crates that are compiled in, which are `cdylib`s as well.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{cargo, must, root};
+
+/// A plugin crate and the name its library gets.
+pub(crate) struct Library {
+    pub(crate) package: &'static str,
+    /// What cargo calls the library it makes.
+    pub(crate) file: &'static str,
+    /// Features, as `package/feature`.
+    pub(crate) features: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// What the end-to-end suites load. Two builds of the turnstile, so that one can replace the other.
+pub(crate) const TESTED: [Library; 3] = [
+    Library {
+        package: "jackfield-plugin-github",
+        file: "libjackfield_plugin_github.so",
+        features: "",
+        name: "github",
+    },
+    Library {
+        package: "jackfield-turnstile",
+        file: "libturnstile.so",
+        features: "jackfield-turnstile/second",
+        name: "turnstile-second",
+    },
+    Library {
+        package: "jackfield-turnstile",
+        file: "libturnstile.so",
+        features: "",
+        name: "turnstile",
+    },
+];
+
+/// Builds them into one folder, which it gives. Cargo builds `beside` with them, so that what both are made of is built once.
+pub(crate) fn build(libraries: &[Library], beside: &[&str], release: bool) -> Result<PathBuf> {
+    let profile = if release { "release" } else { "debug" };
+    let target = root().join("target").join(profile);
+    let folder = target.join("plugins");
+    std::fs::create_dir_all(&folder)?;
+    let mut features: Vec<&str> = libraries.iter().map(|library| library.features).collect();
+    features.sort_unstable();
+    features.dedup();
+    for features in features.into_iter().rev() {
+        let mut command = cargo(&["build", "--quiet", "--features", features]);
+        packages(&mut command, libraries, beside);
+        must(if release {
+            command.arg("--release")
+        } else {
+            &mut command
+        })?;
+        for library in libraries.iter().filter(|library| library.features == features) {
+            put(&target.join(library.file), &folder.join(format!("{}.so", library.name)))?;
+        }
+    }
+    Ok(folder)
+}
+
+fn packages(command: &mut Command, libraries: &[Library], beside: &[&str]) {
+    let mut packages: Vec<&str> = libraries
+        .iter()
+        .map(|library| library.package)
+        .chain(beside.iter().copied())
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    for package in packages {
+        command.args(["--package", package]);
+    }
+}
+
+/// A copy under its own name: the next build of the same crate takes cargo's.
+fn put(built: &Path, at: &Path) -> Result<()> {
+    let beside = at.with_extension("new");
+    std::fs::copy(built, &beside).with_context(|| format!("`{}` was not built", built.display()))?;
+    std::fs::rename(&beside, at)?;
+    Ok(())
+}
