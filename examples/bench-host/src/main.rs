@@ -1,8 +1,9 @@
-//! The host that `cargo xtask bench` starts where a row needs a plugin of its own. `bench-host bare FILE` is the peer of the
-//! route row instead.
+//! The host that `cargo xtask bench` starts where a row needs plugins of its own. `bench-host bare FILE` is the peer of the
+//! route row instead; `bench-host calls FILE` measures calls into the plugin's shared library.
 
 mod bare;
-mod plugin;
+mod calls;
+mod grown;
 
 use std::{path::Path, process::ExitCode};
 
@@ -11,14 +12,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    match (arguments.next().as_deref(), arguments.next()) {
-        (Some("bare"), Some(answer)) => match bare::serve(Path::new(&answer)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("bench-host: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => jackfield_server::main(),
+    let done = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("bare"), Some(answer)) => bare::serve(Path::new(&answer)),
+        (Some("calls"), Some(file)) => calls::measure(Path::new(&file)),
+        _ => return jackfield_server::main(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-host: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -127,7 +127,7 @@ fn postgres_round(ground: &Ground, round: usize, core: Option<u32>, seconds: f64
     Ok(Round::of(loaded, stored, done, round))
 }
 
-fn start(ground: &Ground, database: Option<String>, core: Option<u32>) -> Result<Host> {
+pub(super) fn start(ground: &Ground, database: Option<String>, core: Option<u32>) -> Result<Host> {
     Host::start(Setup {
         binary: "jackfield",
         directory: ground.directory("host")?,
@@ -137,7 +137,7 @@ fn start(ground: &Ground, database: Option<String>, core: Option<u32>) -> Result
     })
 }
 
-fn deliver(ground: &Ground, host: &Host, core: Option<u32>, seconds: f64) -> Result<Loaded> {
+pub(super) fn deliver(ground: &Ground, host: &Host, core: Option<u32>, seconds: f64) -> Result<Loaded> {
     let request = delivery(&std::fs::read(ground.body())?);
     ground.load(host.port, &request, CONNECTIONS, core, seconds)
 }

@@ -20,6 +20,9 @@ pub(super) const SERVER_CORE: Option<u32> = Some(0);
 /// Load side of such a row.
 pub(super) const LOAD_CORE: Option<u32> = Some(1);
 
+/// What is measured, and what measures.
+pub(super) const PACKAGES: [&str; 4] = ["jackfield-server", "bench-host", "bench-plugin", "xtask"];
+
 /// See the module text. Removed when dropped.
 pub(super) struct Ground {
     pub(super) scratch: PathBuf,
@@ -31,9 +34,8 @@ pub(super) struct Ground {
 impl Ground {
     /// Builds what is measured.
     pub(super) fn prepare(rounds: usize) -> Result<Self> {
-        let packages = ["jackfield-server", "bench-host", "xtask"];
         let mut arguments = vec!["build", "--release", "--quiet"];
-        arguments.extend(packages.iter().flat_map(|package| ["--package", package]));
+        arguments.extend(PACKAGES.iter().flat_map(|package| ["--package", package]));
         must(&mut cargo(&arguments))?;
         install::peers()?;
         let scratch = std::env::temp_dir().join(format!("jackfield-bench-{}", std::process::id()));

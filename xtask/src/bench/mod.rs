@@ -6,14 +6,17 @@
 //! - Counts and stored rows must be right in every round, or the row is void and the command fails.
 //! - A peer's slower configurations are printed too. A missed target is a figure, not a failure.
 
+mod carried;
 mod deliveries;
 mod ground;
+mod growth;
 mod host;
 mod jobs;
 mod load;
 mod payload;
 mod peers;
 mod psql;
+mod reloads;
 mod report;
 mod route;
 mod start;
@@ -26,12 +29,12 @@ use self::{ground::Ground, report::Row};
 pub(crate) use load::{LoadOptions, load};
 
 /// Rows, in the order they run.
-const ROWS: [&str; 7] = ["B1", "B2", "B3", "B4", "B4b", "B6", "B14"];
+const ROWS: [&str; 10] = ["B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B14", "B16", "B17"];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B14); all when none is named
+    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B14, B16, B17); all when none is named
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// One JSON object a row instead of the table
@@ -78,6 +81,9 @@ fn measure(name: &str, ground: &Ground) -> Result<Vec<Row>> {
         "B4" => one(jobs::drained(ground)),
         "B4b" => one(jobs::stepped(ground)),
         "B6" => one(route::route(ground)),
+        "B7" => carried::rows(ground),
+        "B16" => growth::rows(ground),
+        "B17" => one(reloads::row(ground)),
         _ => start::rows(ground),
     }
 }
@@ -104,6 +110,9 @@ mod tests {
         assert_eq!(named(&[]).unwrap_or_default(), ROWS);
         assert_eq!(named(&["b4B", "B1"]).unwrap_or_default(), ["B1", "B4b"]);
         let error = named(&["B5"]).map_or_else(|error| error.to_string(), |_| String::new());
-        assert_eq!(error, "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B14");
+        assert_eq!(
+            error,
+            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B14, B16, B17"
+        );
     }
 }

@@ -14,9 +14,9 @@ use super::{
     wire,
 };
 
-const REQUEST: &[u8] = b"GET /bench/item HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n";
-const CONNECTIONS: usize = 32;
-const SECONDS: f64 = 5.0;
+pub(super) const REQUEST: &[u8] = b"GET /bench/item HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n";
+pub(super) const CONNECTIONS: usize = 32;
+pub(super) const SECONDS: f64 = 5.0;
 
 /// B6.
 pub(super) fn route(ground: &Ground) -> Result<Row> {
@@ -89,13 +89,13 @@ pub(super) fn route(ground: &Ground) -> Result<Row> {
 }
 
 /// The load, and which part of a core the server used meanwhile.
-fn measured(ground: &Ground, port: u16, cpu: impl Fn() -> Result<f64>) -> Result<(Loaded, f64)> {
+pub(super) fn measured(ground: &Ground, port: u16, cpu: impl Fn() -> Result<f64>) -> Result<(Loaded, f64)> {
     let (before, begun) = (cpu()?, Instant::now());
     let loaded = ground.load(port, REQUEST, CONNECTIONS, LOAD_CORE, SECONDS)?;
     Ok((loaded, (cpu()? - before) / begun.elapsed().as_secs_f64()))
 }
 
-fn broken(loaded: &Loaded, round: usize, whose: &str) -> Option<String> {
+pub(super) fn broken(loaded: &Loaded, round: usize, whose: &str) -> Option<String> {
     (loaded.refused + loaded.broken > 0).then(|| {
         format!(
             "round {round}: {whose}: {} requests were refused, {} connections broke",
@@ -105,7 +105,7 @@ fn broken(loaded: &Loaded, round: usize, whose: &str) -> Option<String> {
 }
 
 /// Requests to the route that the host's own metrics count.
-fn counted(host: &Host) -> Result<u64> {
+pub(super) fn counted(host: &Host) -> Result<u64> {
     let metrics = wire::ask(host.admin, "GET", "/metrics", None)?;
     Ok(super::host::counter(
         &metrics,
