@@ -49,6 +49,7 @@ impl Running {
 
     /// Reads `plugins.toml` again and brings the plugins to it.
     async fn replan(&self) -> Result<(), ApplyError> {
+        let _one = self.planning.lock().await;
         let planned = self.plan()?;
         let problems = planned.problems;
         self.plugins.apply(planned.wanted).await?;
@@ -61,6 +62,7 @@ impl Running {
 
     /// A new generation of one plugin, of the code that its file holds now.
     pub(crate) async fn renew(&self, id: &str) -> Result<(), ApplyError> {
+        let _one = self.planning.lock().await;
         let planned = self.plan()?;
         let fresh = planned.wanted.into_iter().find(|wanted| wanted.id == id);
         self.plugins.reload(id, fresh).await?;

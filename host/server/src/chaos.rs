@@ -31,7 +31,7 @@ pub(crate) fn asked() -> Option<Duration> {
 
 /// Reloads until the drain begins.
 pub(crate) async fn reload_at_random(running: Arc<Running>, pause: Duration) {
-    // Chance is the moments' part: which plugin is next only has to differ.
+    // Chance is in the moments: which plugin is next only has to differ.
     let mut next = usize::try_from(std::process::id()).unwrap_or_default();
     loop {
         tokio::select! {
@@ -51,7 +51,7 @@ pub(crate) async fn reload_at_random(running: Arc<Running>, pause: Duration) {
         next = next.wrapping_mul(31).wrapping_add(7);
         let id = &active[next % active.len()];
         metrics::counter!("jackfield_test_chaos_reloads_total", "plugin" => id.clone()).increment(1);
-        if let Err(error) = running.renew(id).await {
+        if let Err(error) = running.plugins.replace(id).await {
             tracing::warn!(plugin = id, %error, "chaos: not reloaded");
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Running {
     pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
     pub(crate) frontend: Option<ServeDir>,
     pub(crate) own_edit: Mutex<String>,
+    /// What was planned is applied before anybody else plans: an older look at a file never follows a newer one.
+    pub(crate) planning: tokio::sync::Mutex<()>,
 }
 
 /// What a changed setting reaches without a restart.
@@ -174,6 +176,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
         store_answers: tokio::sync::Mutex::default(),
         frontend: settings.frontend_dir.clone().map(ServeDir::new),
         own_edit: Mutex::default(),
+        planning: tokio::sync::Mutex::default(),
     });
     // 7. Listen.
     let stop = CancellationToken::new();

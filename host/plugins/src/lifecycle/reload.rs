@@ -7,8 +7,18 @@ use crate::{
 };
 
 impl Plugins {
-    /// A new generation of one plugin: of what is wanted of it now, or with what it has.
+    /// A new generation of one plugin: of what is wanted of it now, or with what it has. It starts without the faults of the
+    /// one before, so this ends a quarantine.
     pub async fn reload(&self, id: &str, fresh: Option<Wanted>) -> Result<(), ChangeError> {
+        self.renew(id, fresh, true).await
+    }
+
+    /// The same with the faults of the one before.
+    pub async fn replace(&self, id: &str) -> Result<(), ChangeError> {
+        self.renew(id, None, false).await
+    }
+
+    async fn renew(&self, id: &str, fresh: Option<Wanted>, forgive: bool) -> Result<(), ChangeError> {
         let _one = self.0.changing.lock().await;
         let wanted = fresh.or_else(|| self.slots().get(id).map(|slot| slot.wanted.clone()));
         let wanted = wanted.ok_or_else(|| ChangeError::Unknown(id.to_owned()))?;
@@ -23,7 +33,7 @@ impl Plugins {
         };
         let mut replaced = Vec::new();
         self.bring(wanted, true, &mut replaced).await;
-        if fix.is_none() {
+        if forgive && fix.is_none() {
             self.lift_quarantine(id).await?;
         }
         self.rebuild().await?;
