@@ -1,6 +1,6 @@
 //! The host's own settings, with their defaults. [`load`](crate::load) brings them together.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -89,7 +89,11 @@ pub struct Inbox {
     /// Jobs of a plugin at once on this host.
     pub jobs: u32,
     /// Jobs of one tenant of a plugin at once.
-    pub tenant_jobs: usize,
+    pub tenant_jobs: u32,
+    /// Jobs of a plugin that this host starts in a minute.
+    pub jobs_per_minute: Option<NonZeroU32>,
+    /// Jobs of one tenant of a plugin that this host starts in a minute.
+    pub tenant_jobs_per_minute: Option<NonZeroU32>,
     /// Days that ended deliveries are kept.
     pub retention_days: u32,
     /// Deliveries a replay arms per second.
@@ -169,6 +173,8 @@ impl Default for Settings {
             inbox: Inbox {
                 jobs: 256,
                 tenant_jobs: 32,
+                jobs_per_minute: None,
+                tenant_jobs_per_minute: None,
                 retention_days: 30,
                 replay_per_second: 1000,
                 connections: 16,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jackfield_inbox::engine::Runner;
+use jackfield_inbox::engine::{Limits, Runner};
 use jackfield_sdk::{
     host::{Host, Services},
     instance::Instance,
@@ -59,24 +59,6 @@ impl Drop for Counted {
     }
 }
 
-/// How many jobs a plugin, and one of its tenants, may run at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Concurrency {
-    /// Jobs of a plugin.
-    pub jobs: u32,
-    /// Jobs of a tenant.
-    pub tenant_jobs: usize,
-}
-
-impl Default for Concurrency {
-    fn default() -> Self {
-        Self {
-            jobs: 256,
-            tenant_jobs: 32,
-        }
-    }
-}
-
 impl Generation {
     /// Validates, creates, and brings the plugin's tables up: what is served before still serves.
     pub(crate) async fn create(
@@ -85,7 +67,7 @@ impl Generation {
         wanted: Wanted,
         services: Arc<dyn Services>,
         backends: &Backends,
-        concurrency: Concurrency,
+        limits: Limits,
     ) -> Result<Arc<Self>, String> {
         code.validate(wanted.config.clone())?;
         let (retired, watch) = watch::channel(false);
@@ -108,8 +90,7 @@ impl Generation {
             number,
             Arc::new(TimedInstance::new(&wanted.id, instance)),
             code.descriptor(),
-            concurrency.jobs,
-            concurrency.tenant_jobs,
+            limits,
         );
         let counted = Counted::new(&wanted.id);
         Ok(Arc::new(Self {
@@ -158,7 +139,7 @@ impl Generation {
             self.instance().drain().await;
             self.in_flight.wait().await;
             // Jobs in flight hold permits of this generation's own semaphore: who has them all knows that none runs.
-            if self.runner.slots.acquire_many(self.runner.concurrency).await.is_err() {
+            if self.runner.slots.acquire_many(self.runner.limits.jobs).await.is_err() {
                 tracing::debug!("the semaphore is closed: nothing runs");
             }
         };

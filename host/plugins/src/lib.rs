@@ -19,7 +19,7 @@ mod wanted;
 mod watch;
 
 pub use code::{BuiltinCode, Code};
-pub use generation::{Concurrency, Generation};
+pub use generation::Generation;
 pub use lifecycle::{ChangeError, PluginRow, Plugins};
 pub use services::{Backends, PluginServices};
 pub use table::{Conflict, HOST, RouteRow, RouteTable};

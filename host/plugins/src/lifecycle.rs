@@ -12,14 +12,17 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jackfield_inbox::{engine::Inbox, store::StoreError};
+use jackfield_inbox::{
+    engine::{Inbox, Limits},
+    store::StoreError,
+};
 use jackfield_sdk::{Reconfigured, health::Health};
 use metrics::gauge;
 use serde::Serialize;
 
 use crate::{
     code::Code,
-    generation::{Concurrency, DRAIN, Generation},
+    generation::{DRAIN, Generation},
     hook::Hook,
     ingress::Ingress,
     quarantine::{Fault, Quarantine},
@@ -38,7 +41,7 @@ pub(crate) struct Inner {
     table: ArcSwap<RouteTable>,
     pub(crate) inbox: Inbox,
     backends: Backends,
-    concurrency: Concurrency,
+    limits: Limits,
     watch: Arc<Watch>,
     /// The host's own routes, which no plugin may declare.
     own_routes: Vec<RouteRow>,
@@ -112,19 +115,13 @@ pub enum ChangeError {
 
 impl Plugins {
     /// No plugins until [`Plugins::apply`]. No plugin may declare one of `own_routes`.
-    pub fn new(
-        inbox: Inbox,
-        backends: Backends,
-        concurrency: Concurrency,
-        watch: Arc<Watch>,
-        own_routes: Vec<RouteRow>,
-    ) -> Self {
+    pub fn new(inbox: Inbox, backends: Backends, limits: Limits, watch: Arc<Watch>, own_routes: Vec<RouteRow>) -> Self {
         Self(Arc::new(Inner {
             slots: Mutex::default(),
             table: ArcSwap::default(),
             inbox,
             backends,
-            concurrency,
+            limits,
             watch,
             own_routes,
             changing: tokio::sync::Mutex::default(),
@@ -258,7 +255,7 @@ impl Plugins {
             wanted.clone(),
             Arc::new(services),
             &self.0.backends,
-            self.0.concurrency,
+            self.0.limits,
         )
         .await;
         match made {

@@ -14,8 +14,12 @@ use arc_swap::ArcSwap;
 use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
 use jackfield_egress::{Egress, EgressSettings};
-use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, store::Store};
-use jackfield_plugins::{Backends, ChangeError, Concurrency, Plugins, Watch};
+use jackfield_inbox::{
+    clock::SystemClock,
+    engine::{self, Inbox, Limits},
+    store::Store,
+};
+use jackfield_plugins::{Backends, ChangeError, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
     Database, DirectoryLock, KeyRing, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, Redis, SqlStore, Vault,
@@ -144,11 +148,13 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
     // 6. Plugins.
-    let concurrency = Concurrency {
+    let limits = Limits {
         jobs: settings.inbox.jobs,
         tenant_jobs: settings.inbox.tenant_jobs,
+        jobs_per_minute: settings.inbox.jobs_per_minute,
+        tenant_jobs_per_minute: settings.inbox.tenant_jobs_per_minute,
     };
-    let plugins = Plugins::new(inbox.clone(), backends, concurrency, watching, web::own_routes());
+    let plugins = Plugins::new(inbox.clone(), backends, limits, watching, web::own_routes());
     let named = plan::plugins(&settings).map_err(ApplyError::Config)?;
     let files = named.entries.values().filter_map(|entry| entry.path.as_deref());
     let dylibs = Dylibs::open(&settings.data_dir, files)?;

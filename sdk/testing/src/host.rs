@@ -13,12 +13,12 @@ use jackfield_config::Environment;
 use jackfield_egress::{Admission, Grant};
 use jackfield_inbox::{
     clock::ManualClock,
-    engine::{self, Inbox},
+    engine::{self, Inbox, Limits},
     memory::MemoryStore,
     model::{Filter, ReplayMode, State},
     store::Store,
 };
-use jackfield_plugins::{Backends, Code, Concurrency, PluginServices, PluginState, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, Code, PluginServices, PluginState, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     health::Health,
     host::{ClockService, Host},
@@ -368,13 +368,7 @@ impl TestHost {
         );
         process.owns(inbox.clone());
         let backends = self.backends(&process);
-        let plugins = Plugins::new(
-            inbox.clone(),
-            backends.clone(),
-            Concurrency::default(),
-            watch,
-            Vec::new(),
-        );
+        let plugins = Plugins::new(inbox.clone(), backends.clone(), Limits::default(), watch, Vec::new());
         *lock(&self.boot) = Some(Boot {
             process,
             inbox,

@@ -7,6 +7,7 @@
 mod batch;
 mod breaker;
 mod live;
+mod rate;
 mod retry;
 mod runner;
 mod tend;
@@ -25,10 +26,10 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{batch::Batcher, breaker::Breakers, live::Live};
+use self::{batch::Batcher, breaker::Breakers, live::Live, rate::Rates};
 pub use self::{
     retry::{Verdict, base_delay, verdict},
-    runner::{AttemptKind, NoObserver, Observer, Policy, Runner},
+    runner::{AttemptKind, Limits, NoObserver, Observer, Policy, Runner},
 };
 use crate::{
     model::{NewWork, Stored, Write, WriteError, Written},
@@ -88,6 +89,7 @@ pub(crate) struct Core {
     absent: ArcSwap<HashMap<String, String>>,
     observer: Arc<dyn Observer>,
     breakers: Breakers,
+    rates: Rates,
     /// Plugins that got work since the last turn.
     told: Mutex<Vec<String>>,
     wake: Notify,
@@ -134,6 +136,7 @@ impl Inbox {
             absent: ArcSwap::default(),
             observer,
             breakers: Breakers::default(),
+            rates: Rates::default(),
             told: Mutex::default(),
             wake: Notify::new(),
             stop,

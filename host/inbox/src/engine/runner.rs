@@ -1,6 +1,6 @@
 //! A plugin generation as the engine sees it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use jackfield_sdk::{
     descriptor::{Descriptor, ScheduleDescriptor},
@@ -22,14 +22,36 @@ pub struct Runner {
     pub policies: HashMap<String, Policy>,
     /// Declared schedules.
     pub schedules: Vec<ScheduleDescriptor>,
-    /// Jobs at once.
-    pub concurrency: u32,
+    /// How many of its jobs run.
+    pub limits: Limits,
     /// Free places for jobs.
     pub slots: Arc<Semaphore>,
-    /// Jobs at once per tenant.
-    pub tenant_limit: usize,
     /// Cancelled at the drain deadline: handlers are dropped, their leases released.
     pub retired: CancellationToken,
+}
+
+/// How many jobs of a plugin run on this replica.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// At once.
+    pub jobs: u32,
+    /// Of one tenant at once.
+    pub tenant_jobs: u32,
+    /// Started in a minute; any number when `None`.
+    pub jobs_per_minute: Option<NonZeroU32>,
+    /// Of one tenant started in a minute; any number when `None`.
+    pub tenant_jobs_per_minute: Option<NonZeroU32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            jobs: 256,
+            tenant_jobs: 32,
+            jobs_per_minute: None,
+            tenant_jobs_per_minute: None,
+        }
+    }
 }
 
 /// How one handler is run.
@@ -50,8 +72,7 @@ impl Runner {
         generation: u64,
         instance: Arc<dyn Instance>,
         descriptor: &Descriptor,
-        concurrency: u32,
-        tenant_limit: usize,
+        limits: Limits,
     ) -> Self {
         let hooks = descriptor.webhooks.iter().map(|hook| {
             let policy = Policy {
@@ -82,9 +103,8 @@ impl Runner {
             instance,
             policies,
             schedules: descriptor.schedules.clone(),
-            concurrency,
-            slots: Arc::new(Semaphore::new(concurrency as usize)),
-            tenant_limit,
+            limits,
+            slots: Arc::new(Semaphore::new(limits.jobs as usize)),
             retired: CancellationToken::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Claiming and running.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jackfield_sdk::{
     error::{Failure, Fate},
@@ -77,15 +77,17 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
             .unwrap_or(u32::MAX)
             .min(CLAIM);
         let limit = core.breakers.allowed(&runner.plugin, free);
+        let limit = core.rates.allowed(&runner.plugin, &runner.limits, limit);
         if limit == 0 {
             return Ok(());
         }
+        let (tenant_limit, running) = tenants(core, runner);
         let request = ClaimRequest {
             plugin: runner.plugin.to_string(),
             limit,
             lease_ms: u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX),
-            tenant_limit: u32::try_from(runner.tenant_limit).unwrap_or(u32::MAX),
-            running: core.live.by_tenant(&runner.plugin),
+            tenant_limit,
+            running,
         };
         let claimed = core.store.claim(&request).await?;
         let full_before = request.full_tenants().len();
@@ -95,6 +97,7 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
                 return Ok(());
             };
             core.breakers.began(&runner.plugin, one.fence.job);
+            core.rates.began(&runner.plugin, &runner.limits, &one.tenant);
             let live = core
                 .live
                 .begin(one.fence, Arc::clone(&runner.plugin), &one.tenant, &one.memos);
@@ -104,8 +107,10 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
             started.push(tracker.spawn(run(core, runner, one, live, permit).instrument(span)));
         }
         // A tenant that is full from now on may have hidden others behind it.
+        let (tenant_limit, running) = tenants(core, runner);
         let request = ClaimRequest {
-            running: core.live.by_tenant(&runner.plugin),
+            tenant_limit,
+            running,
             ..request
         };
         more |= request.full_tenants().len() > full_before;
@@ -113,6 +118,23 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
             return Ok(());
         }
     }
+}
+
+/// The most jobs of one tenant, and how much of that each has used up, by what it runs or by what it has started lately.
+fn tenants(core: &Core, runner: &Runner) -> (u32, HashMap<String, u32>) {
+    let at_once = runner.limits.tenant_jobs;
+    let mut running = core.live.by_tenant(&runner.plugin);
+    let (startable, started) = core.rates.tenants(&runner.plugin, &runner.limits);
+    let limit = at_once.min(startable);
+    for used in running.values_mut() {
+        *used = used.saturating_sub(at_once - limit);
+    }
+    for (tenant, used) in started {
+        let used = used.saturating_sub(startable - limit);
+        let before = running.entry(tenant).or_default();
+        *before = used.max(*before);
+    }
+    (limit, running)
 }
 
 /// One attempt, from claim to end.

@@ -1,6 +1,6 @@
 //! How attempts end: retries by the clock, deaths and who is told, panics, deadlines, waits.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use jackfield_inbox::{
     engine::base_delay,
@@ -204,4 +204,46 @@ async fn a_tenant_takes_no_more_than_its_places() {
     );
     assert_eq!(world.state(modest).await, State::Done);
     assert_eq!(world.state(greedy[19]).await, State::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_spreads_what_is_due_and_a_new_generation_refills_nothing() {
+    let mut world = World::new();
+    world.limits.jobs_per_minute = NonZeroU32::new(120);
+    let inbox = world.engine().await;
+    for n in 0..6 {
+        add(&inbox, "fails", &n.to_string()).await;
+    }
+    assert_eq!(inbox.turn().await.unwrap(), 2, "a second's worth");
+    let second = world.runner(&inbox, 2).await;
+    inbox.set_runners(vec![second], &[]).await.unwrap();
+    assert_eq!(inbox.turn().await.unwrap(), 0);
+    tokio::time::advance(Duration::from_millis(500)).await;
+    assert_eq!(inbox.turn().await.unwrap(), 1);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(inbox.turn().await.unwrap(), 2, "a pause is not made up for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_s_rate_holds_no_other_tenant_back() {
+    let mut world = World::new();
+    world.limits.tenant_jobs_per_minute = NonZeroU32::new(60);
+    let inbox = world.engine().await;
+    for (tenant, count) in [("greedy", 9), ("modest", 1), ("", 3)] {
+        for n in 0..count {
+            let work = jackfield_inbox::model::NewWork {
+                tenant: tenant.to_owned(),
+                ..job("fails", &format!("{tenant}{n}"))
+            };
+            inbox.accept(work).await.unwrap();
+        }
+    }
+    assert_eq!(
+        inbox.turn().await.unwrap(),
+        5,
+        "one of each tenant, and all that are nobody's"
+    );
+    assert_eq!(inbox.turn().await.unwrap(), 0);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(inbox.turn().await.unwrap(), 1);
 }

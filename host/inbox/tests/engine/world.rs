@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use jackfield_inbox::{
     clock::ManualClock,
-    engine::{Inbox, NoObserver, Runner, Settings},
+    engine::{Inbox, Limits, NoObserver, Runner, Settings},
     memory::MemoryStore,
     model::{DedupKey, Detail, NewWork, State, Stored, WorkKind},
     store::Store,
@@ -300,6 +300,8 @@ pub(crate) struct World {
     pub(crate) script: Arc<Script>,
     /// Whether the plugin's schedule fires.
     pub(crate) ticking: bool,
+    /// How many jobs the engine runs.
+    pub(crate) limits: Limits,
     number: usize,
 }
 
@@ -314,6 +316,11 @@ impl World {
             clock,
             script,
             ticking: false,
+            limits: Limits {
+                jobs: 32,
+                tenant_jobs: 8,
+                ..Limits::default()
+            },
             number: scripts.len() - 1,
         }
     }
@@ -333,7 +340,7 @@ impl World {
         let host = Host::new(services, retired);
         let config = serde_json::json!({ "script": self.number });
         let made = instance::create::<Story>(config, host).await.unwrap();
-        let mut runner = Runner::new("p", generation, made, &instance::descriptor::<Story>(), 32, 8);
+        let mut runner = Runner::new("p", generation, made, &instance::descriptor::<Story>(), self.limits);
         if !self.ticking {
             runner.schedules.clear();
         }

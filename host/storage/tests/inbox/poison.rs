@@ -10,7 +10,7 @@ use jackfield_inbox::{
     model::{DedupKey, Detail, Filter, NewWork, State, Stored, WorkKind},
     store::{Store, StoreError},
 };
-use jackfield_plugins::{Backends, BuiltinCode, Concurrency, Enablement, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, BuiltinCode, Enablement, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     manifest::Builtin,
@@ -127,7 +127,7 @@ impl Place {
             database: Arc::new(move |id| databases.of(id)),
             clock: Arc::new(SystemClock),
         };
-        let plugins = Plugins::new(inbox.clone(), backends, Concurrency::default(), watch, Vec::new());
+        let plugins = Plugins::new(inbox.clone(), backends, engine::Limits::default(), watch, Vec::new());
         let builtin = Box::leak(Box::new(Builtin::of::<Poison>()));
         let wanted = Wanted {
             id: PLUGIN.to_owned(),

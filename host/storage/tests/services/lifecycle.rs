@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
-use jackfield_inbox::{clock::SystemClock, engine, engine::Inbox, memory::MemoryStore};
-use jackfield_plugins::{Backends, BuiltinCode, Code, Concurrency, Enablement, PluginState, Plugins, Wanted, Watch};
+use jackfield_inbox::{
+    clock::SystemClock,
+    engine::{self, Inbox, Limits},
+    memory::MemoryStore,
+};
+use jackfield_plugins::{Backends, BuiltinCode, Code, Enablement, PluginState, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     manifest::{Builtin, Described, Manifest, Migration},
@@ -110,7 +114,7 @@ async fn host(place: &Place, migrate: bool) -> Plugins {
         database: Arc::new(move |id| databases.of(id)),
         clock: Arc::new(SystemClock),
     };
-    Plugins::new(inbox, backends, Concurrency::default(), watch, Vec::new())
+    Plugins::new(inbox, backends, Limits::default(), watch, Vec::new())
 }
 
 fn wanted(code: Arc<dyn Code>, capabilities: &[&str]) -> Wanted {
