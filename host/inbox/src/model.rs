@@ -163,6 +163,9 @@ pub struct NewWork {
     pub delay_ms: u64,
     /// Why it is not to be run yet: stored as `held`.
     pub held: Option<String>,
+    /// The caller runs it at once, on a lease of so many milliseconds, when nothing of its lane is in the way: it is stored
+    /// as claimed already.
+    pub lease_ms: Option<u64>,
     /// For `WorkKind::Death`.
     pub death: Option<DeathRecord>,
 }
@@ -172,6 +175,11 @@ impl NewWork {
     pub fn lane(&self) -> Option<&str> {
         self.lane.as_deref().filter(|lane| !lane.is_empty())
     }
+
+    /// The lease to store it with, if it may be stored as claimed.
+    pub fn lease(&self) -> Option<u64> {
+        self.lease_ms.filter(|_| self.held.is_none() && self.delay_ms == 0)
+    }
 }
 
 /// What became of stored work.
@@ -179,6 +187,8 @@ impl NewWork {
 pub enum Stored {
     /// It is new.
     New(Uuid),
+    /// It is new, and claimed by who stored it: its first attempt, with token 1, began at this time.
+    Begun(Uuid, i64),
     /// It was there already under this id; nothing to do.
     Duplicate(Uuid),
     /// It was there, dead, and runs again.
@@ -189,7 +199,7 @@ impl Stored {
     /// The id under which it is kept.
     pub const fn id(self) -> Uuid {
         match self {
-            Self::New(id) | Self::Duplicate(id) | Self::Rearmed(id) => id,
+            Self::New(id) | Self::Begun(id, _) | Self::Duplicate(id) | Self::Rearmed(id) => id,
         }
     }
 }
@@ -239,6 +249,35 @@ pub struct Claimed {
     pub refused_wait: Option<String>,
     /// The store's clock at the claim.
     pub now_ms: i64,
+}
+
+impl Claimed {
+    /// The first attempt of work that was stored as claimed at `now_ms`.
+    pub fn begun(work: NewWork, now_ms: i64) -> Self {
+        Self {
+            fence: Fence { job: work.id, token: 1 },
+            kind: work.kind,
+            plugin: work.plugin,
+            handler: work.handler,
+            tenant: work.tenant,
+            delivery_id: work.delivery_id,
+            event: work.event,
+            lane: work.lane.filter(|lane| !lane.is_empty()),
+            headers: work.headers,
+            body: work.body,
+            received_ms: now_ms,
+            attempt: 1,
+            failures: 0,
+            lost: 0,
+            first_failed_ms: None,
+            maybe_done: false,
+            epoch: 0,
+            memos: Vec::new(),
+            death: work.death,
+            refused_wait: None,
+            now_ms,
+        }
+    }
 }
 
 /// One write of a run. Refused with [`WriteError::Fenced`] unless the token still holds.

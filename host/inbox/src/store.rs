@@ -80,6 +80,9 @@ pub trait Store: Send + Sync + 'static {
     /// Stores work, each with its dedup key and job, in one commit. Answers in the order given. The same key twice in one
     /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`) when its kind
     /// [`rearms`](crate::model::WorkKind::rearms); otherwise it is a duplicate.
+    ///
+    /// New work with a lease ([`NewWork::lease`]) is `Begun` when it has no lane, or when it is the first of its lane in the
+    /// batch, no job of the lane runs and none is pending: exactly as if it had been stored and claimed.
     async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>>;
 
     /// Claims due heads of one plugin, those that are due longest first: pending with `run_at` passed, or waiting whose

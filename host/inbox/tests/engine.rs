@@ -4,6 +4,7 @@
 
 mod engine {
     mod attempts;
+    mod begin;
     mod crashes;
     mod lanes;
     mod limits;

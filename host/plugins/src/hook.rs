@@ -168,12 +168,13 @@ impl Hook {
             body,
             delay_ms: 0,
             held: self.held.clone(),
+            lease_ms: None,
             death: None,
         };
         match inbox.accept(work).await {
             Ok(stored) => {
                 let (result, id) = match stored {
-                    Stored::New(id) => ("stored", id),
+                    Stored::New(id) | Stored::Begun(id, _) => ("stored", id),
                     Stored::Rearmed(id) | Stored::Duplicate(id) => ("duplicate", id),
                 };
                 self.count(result);

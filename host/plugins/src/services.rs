@@ -246,6 +246,7 @@ impl JobService for PluginServices {
             body: job.payload,
             delay_ms: job.delay_ms,
             held: None,
+            lease_ms: None,
             death: None,
         };
         let stored = self

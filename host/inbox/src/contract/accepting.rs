@@ -78,6 +78,137 @@ pub(super) async fn a_slot_that_died_is_not_armed_by_the_clock(subject: Subject)
     assert_eq!(subject.claim().await, []);
 }
 
+pub(super) async fn begins_as_it_is_stored(subject: Subject) {
+    let begun = |work: &NewWork, stored: Stored| match stored {
+        Stored::Begun(id, now) if id == work.id => Claimed::begun(work.clone(), now),
+        other => panic!("not begun: {other:?}"),
+    };
+    let first = leased(work("a"));
+    let stored = subject.accept(first.clone()).await;
+    let run = begun(&first, stored);
+    let shown = subject.store.show(first.id).await.unwrap().unwrap().summary;
+    assert_eq!((shown.state, shown.attempts), (State::Running, 1));
+    assert_eq!(shown.received_at, run.received_ms);
+    assert_eq!(subject.claim().await, [], "it is claimed already");
+    assert_eq!(
+        subject.accept(leased(work("a"))).await,
+        Stored::Duplicate(first.id),
+        "what is there does not begin again"
+    );
+    subject.step(run.fence, "one").await;
+    assert_eq!(subject.store.heartbeat(&[run.fence], LEASE).await.unwrap(), []);
+    subject.wait(Duration::from_millis(LEASE + 1));
+    assert_eq!(subject.store.reclaim().await.unwrap(), 1);
+    let again = subject.claim_one().await;
+    assert_eq!(
+        (again.fence.token, again.attempt, again.maybe_done, names(&again.memos)),
+        (2, 1, true, vec!["one"]),
+        "as after any lost lease"
+    );
+    let stale = subject.end(run.fence, Next::Done(Outcome::done("late"))).await;
+    assert_eq!(stale, Err(WriteError::Fenced));
+    subject.done(again.fence).await;
+    // The claim and the commit give the same.
+    let second = leased(NewWork {
+        tenant: "t".to_owned(),
+        lane: Some("l".to_owned()),
+        ..work("b")
+    });
+    let stored = subject.accept(second.clone()).await;
+    let run = begun(&second, stored);
+    assert_eq!(subject.end(run.fence, Next::Released).await, Ok(Written::Ok));
+    let claimed = subject.claim_one().await;
+    let like_it = Claimed {
+        fence: claimed.fence,
+        maybe_done: true,
+        now_ms: claimed.now_ms,
+        ..run
+    };
+    assert_eq!(claimed, like_it);
+}
+
+pub(super) async fn only_the_first_of_a_free_lane_begins(subject: Subject) {
+    let batch = [
+        leased(in_lane("l", "a")),
+        leased(in_lane("l", "b")),
+        in_lane("m", "c"),
+        leased(in_lane("m", "d")),
+        leased(work("e")),
+        leased(work("f")),
+    ];
+    let stored = subject.store.accept(&batch).await.unwrap();
+    let begun: Vec<bool> = stored.iter().map(|one| matches!(one, Stored::Begun(..))).collect();
+    assert_eq!(begun, [true, false, false, false, true, true]);
+    assert_eq!(
+        subject.claimed_ids().await,
+        [batch[2].id],
+        "the lane of the others is taken"
+    );
+    let next = leased(in_lane("l", "g"));
+    assert_eq!(subject.accept(next.clone()).await, Stored::New(next.id), "one runs");
+    subject
+        .done(Fence {
+            job: batch[0].id,
+            token: 1,
+        })
+        .await;
+    let last = leased(in_lane("l", "h"));
+    assert_eq!(
+        subject.accept(last.clone()).await,
+        Stored::New(last.id),
+        "two are before it"
+    );
+    assert_eq!(subject.claimed_ids().await, [batch[1].id]);
+    let other = leased(NewWork {
+        plugin: "q".to_owned(),
+        dedup: DedupKey::of("q", "webhook", "", "a"),
+        ..in_lane("l", "a")
+    });
+    let stored = subject.accept(other).await;
+    assert!(matches!(stored, Stored::Begun(..)), "another plugin's lane: {stored:?}");
+}
+
+pub(super) async fn what_waits_does_not_begin(subject: Subject) {
+    let held = leased(NewWork {
+        held: Some("paused".to_owned()),
+        ..work("a")
+    });
+    let later = leased(NewWork {
+        delay_ms: 1,
+        ..work("b")
+    });
+    for waits in [held, later] {
+        assert_eq!(subject.accept(waits.clone()).await, Stored::New(waits.id));
+    }
+    // One that failed and is to be tried again is in the way; one that is parked is not.
+    subject.add_in("l", "c").await;
+    let run = subject.claim_one().await;
+    assert_eq!(subject.end(run.fence, retry(MINUTE)).await, Ok(Written::Ok));
+    let behind = leased(in_lane("l", "d"));
+    assert_eq!(subject.accept(behind.clone()).await, Stored::New(behind.id));
+    subject.add_in("m", "e").await;
+    let run = subject
+        .claim()
+        .await
+        .into_iter()
+        .find(|one| one.lane.as_deref() == Some("m"))
+        .unwrap();
+    assert_eq!(subject.park(run.fence, wait("w", None, 0, MINUTE)).await, Written::Ok);
+    let beside = leased(in_lane("m", "f"));
+    let stored = subject.accept(beside).await;
+    assert!(matches!(stored, Stored::Begun(..)), "{stored:?}");
+    // Dead work that is sent again waits for a claim, too.
+    let id = subject.add("g").await;
+    let run = subject
+        .claim()
+        .await
+        .into_iter()
+        .find(|one| one.fence.job == id)
+        .unwrap();
+    subject.dead(run.fence).await;
+    assert_eq!(subject.accept(leased(work("g"))).await, Stored::Rearmed(id));
+}
+
 pub(super) async fn any_text_comes_back(subject: Subject) {
     let odd = "\0a\u{1}b\0\u{1}0ü'\"\\%_";
     let given = NewWork {

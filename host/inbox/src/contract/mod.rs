@@ -60,7 +60,8 @@ macro_rules! cases {
 cases! {
     accepting: stores_and_deduplicates, same_id_twice_in_one_batch, resending_what_is_dead_arms_it_once,
         a_slot_that_died_is_not_armed_by_the_clock, any_text_comes_back, bodies_and_headers_come_back_byte_for_byte,
-        an_empty_lane_is_none, a_batch_is_all_or_nothing;
+        an_empty_lane_is_none, a_batch_is_all_or_nothing, begins_as_it_is_stored, only_the_first_of_a_free_lane_begins,
+        what_waits_does_not_begin;
     claiming: oldest_first_and_within_the_limit, one_per_lane_in_order, only_its_own_plugin, tenants_have_a_limit,
         a_failing_head_blocks_five_minutes, every_failing_head_is_overtaken, delayed_work_does_not_block,
         waiting_and_held_work_do_not_block, a_woken_one_and_its_successor_do_not_run_together,
@@ -194,7 +195,15 @@ fn work(name: &str) -> NewWork {
         dedup: DedupKey::of(PLUGIN, "webhook", "", name),
         delay_ms: 0,
         held: None,
+        lease_ms: None,
         death: None,
+    }
+}
+
+fn leased(work: NewWork) -> NewWork {
+    NewWork {
+        lease_ms: Some(LEASE),
+        ..work
     }
 }
 

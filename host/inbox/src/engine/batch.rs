@@ -19,10 +19,10 @@ pub(super) struct Batcher<T, R> {
     queue: mpsc::Sender<Waiting<T, R>>,
 }
 
-/// Who waits for a commit.
-type Answer<R> = oneshot::Sender<StoreResult<R>>;
-/// An item and who waits for it.
-type Waiting<T, R> = (T, Answer<R>);
+/// What follows the commit of an item, in the writer's task: it happens even if whoever submitted it is gone.
+type Then<T, R> = Box<dyn FnOnce(T, StoreResult<R>) + Send>;
+/// An item and what follows.
+type Waiting<T, R> = (T, Then<T, R>);
 
 impl<T, R> Clone for Batcher<T, R> {
     fn clone(&self) -> Self {
@@ -48,18 +48,16 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
         for _ in 0..writers.max(1) {
             let (store, stop, waiting) = (Arc::clone(&store), stop.clone(), Arc::clone(&waiting));
             tokio::spawn(async move {
-                while let Some((batch, waiters)) = gather(&waiting, &stop, limit, max_weight, weight).await {
+                while let Some((batch, thens)) = gather(&waiting, &stop, limit, max_weight, weight).await {
                     match committed(&*store, commit, &batch).await {
                         Err(StoreError::Refused(why)) if batch.len() > 1 => {
                             tracing::warn!(items = batch.len(), %why, "a batch is refused; its items are tried alone");
-                            for (item, waiter) in batch.iter().zip(waiters) {
-                                answer(
-                                    vec![waiter],
-                                    committed(&*store, commit, std::slice::from_ref(item)).await,
-                                );
+                            for (item, then) in batch.into_iter().zip(thens) {
+                                let result = committed(&*store, commit, std::slice::from_ref(&item)).await;
+                                follow(vec![item], vec![then], result);
                             }
                         }
-                        result => answer(waiters, result),
+                        result => follow(batch, thens, result),
                     }
                 }
             });
@@ -69,8 +67,21 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
 
     /// Waits for the commit that holds `item`.
     pub(super) async fn submit(&self, item: T) -> StoreResult<R> {
+        self.submit_then(item, |_, result| result).await
+    }
+
+    /// The same; `then` follows the commit whether or not somebody still waits, and its result is the answer.
+    pub(super) async fn submit_then(
+        &self,
+        item: T,
+        then: impl FnOnce(T, StoreResult<R>) -> StoreResult<R> + Send + 'static,
+    ) -> StoreResult<R> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send((item, answer)).await.map_err(|_| stopped())?;
+        let then = Box::new(move |item, result| {
+            // A waiter that is gone (its connection closed) needs no answer; its work is stored all the same.
+            let _ = answer.send(then(item, result));
+        });
+        self.queue.send((item, then)).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -82,26 +93,26 @@ async fn gather<T, R>(
     limit: usize,
     max_weight: usize,
     weight: fn(&T) -> usize,
-) -> Option<(Vec<T>, Vec<Answer<R>>)> {
+) -> Option<(Vec<T>, Vec<Then<T, R>>)> {
     let first = async {
         let mut waiting = waiting.lock().await;
         let first = waiting.recv().await?;
         Some((first, waiting))
     };
-    let ((first, waiter), mut waiting) = tokio::select! {
+    let ((first, then), mut waiting) = tokio::select! {
         biased;
         () = stop.cancelled() => return None,
         first = first => first?,
     };
     let mut heavy = weight(&first);
-    let (mut batch, mut waiters) = (vec![first], vec![waiter]);
+    let (mut batch, mut thens) = (vec![first], vec![then]);
     while batch.len() < limit && heavy < max_weight {
-        let Ok((next, waiter)) = waiting.try_recv() else { break };
+        let Ok((next, then)) = waiting.try_recv() else { break };
         heavy += weight(&next);
         batch.push(next);
-        waiters.push(waiter);
+        thens.push(then);
     }
-    Some((batch, waiters))
+    Some((batch, thens))
 }
 
 /// A panic in a store must not end a writer: its batch fails, the next one is tried.
@@ -110,17 +121,16 @@ async fn committed<T, R>(store: &dyn Store, commit: Commit<T, R>, batch: &[T]) -
     done.unwrap_or_else(|_| Err(panicked()))
 }
 
-fn answer<R>(waiters: Vec<Answer<R>>, result: StoreResult<Vec<R>>) {
+fn follow<T, R>(batch: Vec<T>, thens: Vec<Then<T, R>>, result: StoreResult<Vec<R>>) {
     match result {
         Ok(results) => {
-            for (waiter, result) in waiters.into_iter().zip(results) {
-                // A waiter that is gone (its connection closed) needs no answer; its work is stored all the same.
-                let _ = waiter.send(Ok(result));
+            for ((item, then), result) in batch.into_iter().zip(thens).zip(results) {
+                then(item, Ok(result));
             }
         }
         Err(error) => {
-            for waiter in waiters {
-                let _ = waiter.send(Err(error.clone()));
+            for (item, then) in batch.into_iter().zip(thens) {
+                then(item, Err(error.clone()));
             }
         }
     }

@@ -40,6 +40,12 @@ impl Breakers {
         }
     }
 
+    /// Whether runs may start without being counted one by one.
+    pub(super) fn closed(&self, plugin: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(plugin).is_none_or(|breaker| breaker.open_until.is_none())
+    }
+
     /// A run of `job` begins; while open it is the probe.
     pub(super) fn began(&self, plugin: &str, job: Uuid) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -46,9 +46,30 @@ struct Entry {
     bytes: usize,
 }
 
-/// Every run in flight on this replica.
+/// Every run in flight on this replica, and those that begin when their work is stored.
 #[derive(Default)]
-pub(super) struct Live(Mutex<HashMap<Uuid, Entry>>);
+pub(super) struct Live {
+    runs: Mutex<HashMap<Uuid, Entry>>,
+    beginning: Arc<Mutex<HashMap<(Arc<str>, String), u32>>>,
+}
+
+/// A place among a tenant's runs, until its run is in flight.
+pub(super) struct Place {
+    beginning: Arc<Mutex<HashMap<(Arc<str>, String), u32>>>,
+    key: (Arc<str>, String),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = beginning.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                beginning.remove(&self.key);
+            }
+        }
+    }
+}
 
 impl Live {
     pub(super) fn begin(&self, fence: Fence, plugin: Arc<str>, tenant: &str, memos: &[Memo]) -> LiveRun {
@@ -100,11 +121,36 @@ impl Live {
     /// Runs of `plugin` in flight, by tenant.
     pub(super) fn by_tenant(&self, plugin: &str) -> HashMap<String, u32> {
         let mut counts: HashMap<String, u32> = HashMap::new();
-        for one in self.lock().values().filter(|one| *one.run.plugin == *plugin) {
+        // Both locks at once, so that none is missed on its way from one to the other.
+        let runs = self.lock();
+        for one in runs.values().filter(|one| *one.run.plugin == *plugin) {
             *counts.entry(one.run.tenant.clone()).or_default() += 1;
         }
+        let beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((_, tenant), count) in beginning.iter().filter(|((of, _), _)| **of == *plugin) {
+            *counts.entry(tenant.clone()).or_default() += count;
+        }
+        drop(beginning);
+        drop(runs);
         counts.remove("");
         counts
+    }
+
+    /// A place for one more run of the tenant, when there are fewer than `limit`.
+    pub(super) fn place(&self, plugin: &Arc<str>, tenant: &str, limit: u32) -> Option<Place> {
+        let runs = self.lock();
+        let in_flight = |one: &&Entry| *one.run.plugin == **plugin && one.run.tenant == tenant;
+        let key = (Arc::clone(plugin), tenant.to_owned());
+        let mut beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = beginning.get(&key).copied().unwrap_or(0);
+        if !tenant.is_empty() && runs.values().filter(in_flight).count() + before as usize >= limit as usize {
+            return None;
+        }
+        *beginning.entry(key.clone()).or_default() += 1;
+        Some(Place {
+            beginning: Arc::clone(&self.beginning),
+            key,
+        })
     }
 
     /// Counts a step and what it keeps against the limits.
@@ -131,7 +177,7 @@ impl Live {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

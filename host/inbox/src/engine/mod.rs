@@ -4,6 +4,7 @@
 //! - [`Inbox::turn`] claims what is due and starts it; [`Inbox::start`] keeps turning it in the background.
 //! - A run's every write is fenced, so a worker that froze past its lease changes nothing.
 
+mod backlog;
 mod batch;
 mod breaker;
 mod live;
@@ -15,7 +16,10 @@ mod work;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,7 +30,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{batch::Batcher, breaker::Breakers, live::Live, rate::Rates};
+use self::{backlog::Backlog, batch::Batcher, breaker::Breakers, live::Live, rate::Rates};
 pub use self::{
     retry::{Verdict, base_delay, verdict},
     runner::{AttemptKind, Limits, NoObserver, Observer, Policy, Runner},
@@ -73,6 +77,12 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn lease_ms(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The durable inbox of this replica. Cheap to clone.
 #[derive(Clone)]
 pub struct Inbox(Arc<Core>);
@@ -92,6 +102,10 @@ pub(crate) struct Core {
     rates: Rates,
     /// Plugins that got work since the last turn.
     told: Mutex<Vec<String>>,
+    /// What is stored and not begun.
+    backlog: Backlog,
+    /// Whether work may begin when it is stored.
+    started: AtomicBool,
     wake: Notify,
     /// Abrupt end: nothing more is written.
     stop: CancellationToken,
@@ -138,6 +152,8 @@ impl Inbox {
             breakers: Breakers::default(),
             rates: Rates::default(),
             told: Mutex::default(),
+            backlog: Backlog::default(),
+            started: AtomicBool::new(false),
             wake: Notify::new(),
             stop,
             drain: CancellationToken::new(),
@@ -151,11 +167,21 @@ impl Inbox {
         &self.0.store
     }
 
-    /// Stores work; returns after the commit that holds it.
-    pub async fn accept(&self, work: NewWork) -> StoreResult<Stored> {
+    /// Stores work; returns after the commit that holds it. While there is room, the same commit claims it, and it runs.
+    pub async fn accept(&self, mut work: NewWork) -> StoreResult<Stored> {
         let (plugin, held) = (work.plugin.clone(), work.held.is_some());
-        let stored = self.0.accepts.submit(work).await?;
-        if matches!(stored, Stored::Duplicate(_)) {
+        let begin = work::begin_when_stored(&self.0, &mut work);
+        let core = Arc::clone(&self.0);
+        let follow = move |work: NewWork, stored: StoreResult<Stored>| {
+            match (&stored, begin) {
+                (Ok(Stored::Begun(_, now)), Some(begin)) => begin.go(&core, work, *now),
+                (Ok(Stored::New(_)), _) => core.backlog.queue(&work),
+                _ => {}
+            }
+            stored
+        };
+        let stored = self.0.accepts.submit_then(work, follow).await?;
+        if matches!(stored, Stored::Duplicate(_) | Stored::Begun(..)) {
             return Ok(stored);
         }
         // Whoever looked at an old route table may store as held after `set_runners` has let the plugin's work go. It is
@@ -217,6 +243,7 @@ impl Inbox {
 
     /// Starts the background work: claiming, heartbeats, sweeps, schedules, replays, retention, metrics.
     pub fn start(&self) {
+        self.0.started.store(true, Ordering::Release);
         self.0.tasks.spawn(work::keep_turning(Arc::clone(&self.0)));
         // Not among the tasks that a drain waits for: runs that are left keep their leases until their last write.
         tokio::spawn(tend::keep_leases(Arc::clone(&self.0)));

@@ -19,7 +19,7 @@ const PURGE_CHUNK: u32 = 500;
 
 /// Heartbeats our runs and takes back the jobs of dead workers; goes on during a drain.
 pub(super) async fn keep_leases(core: Arc<Core>) {
-    let lease_ms = u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX);
+    let lease_ms = core.settings.lease_ms();
     loop {
         tokio::select! {
             () = core.stop.cancelled() => return,
@@ -97,6 +97,7 @@ pub(super) async fn fire_schedules(core: &Arc<Core>) -> StoreResult<()> {
                     body: Bytes::new(),
                     delay_ms: 0,
                     held: None,
+                    lease_ms: None,
                     death: None,
                 })
                 .await?;

@@ -1,6 +1,10 @@
 //! Claiming and running.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use jackfield_sdk::{
     error::{Failure, Fate},
@@ -10,12 +14,13 @@ use jackfield_sdk::{
 };
 use metrics::counter;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
     Core,
-    live::LiveRun,
+    live::{LiveRun, Place},
     retry::{Verdict, verdict},
     runner::{AttemptKind, Policy, Runner},
 };
@@ -76,16 +81,26 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
         let free = u32::try_from(runner.slots.available_permits())
             .unwrap_or(u32::MAX)
             .min(CLAIM);
-        let limit = core.breakers.allowed(&runner.plugin, free);
+        // What begins as it is stored needs places too, unless it has to wait its turn anyhow.
+        let wanted = if core.backlog.is_behind(&runner.plugin) {
+            free
+        } else {
+            free.div_ceil(2)
+        };
+        let limit = core.breakers.allowed(&runner.plugin, wanted);
         let limit = core.rates.allowed(&runner.plugin, &runner.limits, limit);
+        let Ok(mut permits) = Arc::clone(&runner.slots).try_acquire_many_owned(limit) else {
+            continue;
+        };
         if limit == 0 {
+            core.backlog.behind(&runner.plugin);
             return Ok(());
         }
         let (tenant_limit, running) = tenants(core, runner);
         let request = ClaimRequest {
             plugin: runner.plugin.to_string(),
             limit,
-            lease_ms: u64::try_from(core.settings.lease.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: core.settings.lease_ms(),
             tenant_limit,
             running,
         };
@@ -93,19 +108,13 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
         let full_before = request.full_tenants().len();
         let mut more = claimed.len() == limit as usize;
         for one in claimed {
-            let Ok(permit) = Arc::clone(&runner.slots).acquire_owned().await else {
-                return Ok(());
+            let Some(permit) = permits.split(1) else {
+                debug_assert!(false, "more was claimed than there are places");
+                break;
             };
-            core.breakers.began(&runner.plugin, one.fence.job);
-            core.rates.began(&runner.plugin, &runner.limits, &one.tenant);
-            let live = core
-                .live
-                .begin(one.fence, Arc::clone(&runner.plugin), &one.tenant, &one.memos);
-            let (core, runner) = (Arc::clone(core), Arc::clone(runner));
-            let span = tracing::info_span!("run", plugin = %runner.plugin, job = %one.fence.job, attempt = one.attempt);
-            let tracker = core.tasks.clone();
-            started.push(tracker.spawn(run(core, runner, one, live, permit).instrument(span)));
+            started.push(start(core, runner, one, permit, How::Claimed));
         }
+        drop(permits);
         // A tenant that is full from now on may have hidden others behind it.
         let (tenant_limit, running) = tenants(core, runner);
         let request = ClaimRequest {
@@ -114,10 +123,89 @@ async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHan
             ..request
         };
         more |= request.full_tenants().len() > full_before;
-        if !more {
+        if more {
+            core.backlog.behind(&runner.plugin);
+        } else {
+            core.backlog.caught_up(&runner.plugin);
             return Ok(());
         }
     }
+}
+
+/// A run that begins when its work is stored.
+pub(super) struct Begin {
+    runner: Arc<Runner>,
+    permit: OwnedSemaphorePermit,
+    place: Place,
+    /// A drain waits for it.
+    tracked: TaskTrackerToken,
+}
+
+/// Makes room for `work` to begin with the commit that stores it; none while anything of its plugin must wait its turn.
+pub(super) fn begin_when_stored(core: &Core, work: &mut NewWork) -> Option<Begin> {
+    let runner = core.runners.load().get(&work.plugin).cloned()?;
+    let limits = &runner.limits;
+    let counted = limits.jobs_per_minute.is_some() || limits.tenant_jobs_per_minute.is_some();
+    if !core.started.load(Ordering::Acquire)
+        || core.drain.is_cancelled()
+        || counted
+        || runner.retired.is_cancelled()
+        || core.backlog.is_behind(&work.plugin)
+        || !core.breakers.closed(&work.plugin)
+    {
+        return None;
+    }
+    let Ok(permit) = Arc::clone(&runner.slots).try_acquire_owned() else {
+        core.backlog.behind(&work.plugin);
+        return None;
+    };
+    let place = core.live.place(&runner.plugin, &work.tenant, limits.tenant_jobs)?;
+    work.lease_ms = Some(core.settings.lease_ms());
+    Some(Begin {
+        runner,
+        permit,
+        place,
+        tracked: core.tasks.token(),
+    })
+}
+
+impl Begin {
+    /// It is stored, and claimed since `now_ms`.
+    pub(super) fn go(self, core: &Arc<Core>, work: NewWork, now_ms: i64) {
+        if core.stop.is_cancelled() {
+            return;
+        }
+        let claimed = Claimed::begun(work, now_ms);
+        start(core, &self.runner, claimed, self.permit, How::Stored);
+        drop((self.place, self.tracked));
+    }
+}
+
+/// How a run came to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By a claim: there may be more where it came from.
+    Claimed,
+    /// With the commit that stored it.
+    Stored,
+}
+
+fn start(
+    core: &Arc<Core>,
+    runner: &Arc<Runner>,
+    one: Claimed,
+    permit: OwnedSemaphorePermit,
+    how: How,
+) -> JoinHandle<()> {
+    core.breakers.began(&runner.plugin, one.fence.job);
+    core.rates.began(&runner.plugin, &runner.limits, &one.tenant);
+    let live = core
+        .live
+        .begin(one.fence, Arc::clone(&runner.plugin), &one.tenant, &one.memos);
+    let (core, runner) = (Arc::clone(core), Arc::clone(runner));
+    let span = tracing::info_span!("run", plugin = %runner.plugin, job = %one.fence.job, attempt = one.attempt);
+    let tracker = core.tasks.clone();
+    tracker.spawn(run(core, runner, one, live, permit, how).instrument(span))
 }
 
 /// The most jobs of one tenant, and how much of that each has used up, by what it runs or by what it has started lately.
@@ -138,7 +226,14 @@ fn tenants(core: &Core, runner: &Runner) -> (u32, HashMap<String, u32>) {
 }
 
 /// One attempt, from claim to end.
-async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveRun, permit: OwnedSemaphorePermit) {
+async fn run(
+    core: Arc<Core>,
+    runner: Arc<Runner>,
+    claimed: Claimed,
+    live: LiveRun,
+    permit: OwnedSemaphorePermit,
+    how: How,
+) {
     let fence = claimed.fence;
     let policy = runner.policies.get(&claimed.handler).copied();
     let end = match unfit(&claimed) {
@@ -160,7 +255,12 @@ async fn run(core: Arc<Core>, runner: Arc<Runner>, claimed: Claimed, live: LiveR
     core.live.end(fence);
     core.breakers.ended(&runner.plugin, fence.job);
     drop(permit);
-    core.tell(runner.plugin.to_string());
+    let next = core
+        .backlog
+        .next_after(&runner.plugin, claimed.lane.as_deref(), &claimed.tenant);
+    if how == How::Claimed || next || core.backlog.is_behind(&runner.plugin) {
+        core.tell(runner.plugin.to_string());
+    }
 }
 
 /// Runs the handler; `None` when nothing is left to write.
@@ -346,6 +446,7 @@ fn death_notice(claimed: &Claimed, failure: &Failure) -> NewWork {
         body: claimed.body.clone(),
         delay_ms: 0,
         held: None,
+        lease_ms: None,
         death: Some(DeathRecord {
             failure: failure.clone(),
             attempts: claimed.attempt,

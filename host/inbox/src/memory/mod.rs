@@ -59,7 +59,16 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
         let (mut tables, now) = self.open()?;
-        Ok(batch.iter().map(|work| tables.accept(work.clone(), now)).collect())
+        let mut stored: Vec<Stored> = batch.iter().map(|work| tables.accept(work.clone(), now)).collect();
+        for (work, stored) in batch.iter().zip(&mut stored) {
+            if *stored == Stored::New(work.id)
+                && let Some(lease_ms) = work.lease()
+                && tables.begin(work.id, lease_ms, now)
+            {
+                *stored = Stored::Begun(work.id, now);
+            }
+        }
+        Ok(stored)
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {

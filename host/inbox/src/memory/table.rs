@@ -110,6 +110,30 @@ impl Tables {
         Stored::New(id)
     }
 
+    /// Claims what was just stored, when nothing of its lane runs and nothing else of it is pending before it.
+    pub(super) fn begin(&mut self, id: Uuid, lease_ms: u64, now: i64) -> bool {
+        let lane = self.lane(id);
+        let Some(seq) = self.jobs.get(&id).map(|job| job.seq) else {
+            return false;
+        };
+        let free =
+            lane.as_ref().is_none_or(|lane| !self.lanes.contains_key(lane)) && self.earlier(id, seq, now).is_empty();
+        let (Some(job), Some(delivery)) = (self.jobs.get_mut(&id), self.deliveries.get_mut(&id)) else {
+            return false;
+        };
+        if !free {
+            return false;
+        }
+        job.state = State::Running;
+        (job.token, job.attempts, job.dirty) = (1, 1, true);
+        job.lease_until = now.saturating_add_unsigned(lease_ms);
+        (delivery.token, delivery.attempts, delivery.dirty) = (1, 1, true);
+        if let Some(lane) = lane {
+            self.lanes.insert(lane, id);
+        }
+        true
+    }
+
     fn new_job(&mut self, state: State, now: i64, delay_ms: u64, token: i64) -> Job {
         self.next_seq += 1;
         Job {

@@ -392,13 +392,14 @@ pub(crate) fn job(handler: &str, name: &str) -> NewWork {
         dedup: DedupKey::of("p", handler, "", name),
         delay_ms: 0,
         held: None,
+        lease_ms: None,
         death: None,
     }
 }
 
 pub(crate) async fn add(inbox: &Inbox, handler: &str, name: &str) -> Uuid {
     match inbox.accept(job(handler, name)).await.unwrap() {
-        Stored::New(id) => id,
+        Stored::New(id) | Stored::Begun(id, _) => id,
         other => panic!("{name} is not new: {other:?}"),
     }
 }

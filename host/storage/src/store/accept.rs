@@ -39,11 +39,13 @@ impl SqlStore {
         let mut fresh: Vec<&NewWork> = order.into_iter().filter(|work| keeper(work) == Some(work.id)).collect();
         // In the order of ids (UUIDv7), so that `seq` follows the order of arrival within a batch.
         fresh.sort_by_key(|work| work.id);
-        if self.db.is_sqlite() {
-            self.insert_by_values(tx, &fresh).await?;
-        } else if !fresh.is_empty() {
-            self.insert_by_arrays(tx, &fresh).await?;
-        }
+        let begun = if fresh.is_empty() {
+            HashMap::new()
+        } else if self.db.is_sqlite() {
+            self.insert_by_values(tx, &fresh).await?
+        } else {
+            self.insert_by_arrays(tx, &fresh).await?
+        };
         let again: HashSet<Uuid> = batch
             .iter()
             .filter(|work| work.kind.rearms())
@@ -56,7 +58,8 @@ impl SqlStore {
             .map(|work| {
                 let id = keeper(work).ok_or_else(|| StoreError::Conflict("a dedup key has no owner".to_owned()))?;
                 if id == work.id {
-                    return Ok(Stored::New(id));
+                    let begun = begun.get(&id).map(|now| Stored::Begun(id, *now));
+                    return Ok(begun.unwrap_or(Stored::New(id)));
                 }
                 // A second one of this batch finds it armed already.
                 match dead.iter().position(|one| *one == id) {
@@ -115,16 +118,23 @@ impl SqlStore {
         Ok(keepers)
     }
 
-    async fn insert_by_values(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<()> {
+    /// Inserts; gives which of them are claimed already, and since when.
+    async fn insert_by_values(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<HashMap<Uuid, i64>> {
+        let now = self.clock_in(tx).await?;
+        let free = self.take_lanes(tx, fresh).await?;
+        let begins = |work: &NewWork| {
+            work.lease()
+                .filter(|_| work.lane().is_none() || free.contains(&work.id))
+        };
         for chunk in chunks(fresh) {
             let text = format!(
                 "INSERT INTO delivery (id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, reason, death, received_ms) \
                  VALUES {}",
-                places(chunk.len(), "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now})")
+                places(chunk.len(), "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             );
-            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 11);
+            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 12);
             for work in chunk {
-                values.extend::<[Value; 11]>([
+                values.extend::<[Value; 12]>([
                     work.id.into(),
                     work.kind.as_str().into(),
                     work.plugin.clone().into(),
@@ -136,6 +146,7 @@ impl SqlStore {
                     bytes(&work.dedup.0),
                     work.held.clone().into(),
                     work.death.as_ref().map(json).transpose()?.into(),
+                    now.into(),
                 ]);
             }
             tx.execute_raw(self.statement(&text, values))
@@ -152,44 +163,92 @@ impl SqlStore {
                 .await
                 .map_err(store_error)?;
             let text = format!(
-                "INSERT INTO job (id, plugin, tenant, lane, state, run_at, delayed) VALUES {}",
-                places(chunk.len(), "(?, ?, ?, ?, ?, {now} + ?, ?)")
+                "INSERT INTO job (id, plugin, tenant, lane, state, run_at, delayed, token, attempts, dirty, lease_until) VALUES {}",
+                places(chunk.len(), "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             );
-            let values = chunk.iter().flat_map(|work| -> [Value; 7] {
+            let values = chunk.iter().flat_map(|work| -> [Value; 11] {
+                let lease = begins(work);
+                let first = i32::from(lease.is_some());
                 [
                     work.id.into(),
                     work.plugin.clone().into(),
                     work.tenant.clone().into(),
                     work.lane().map(str::to_owned).into(),
-                    first_state(work).into(),
-                    delay(work).into(),
+                    if lease.is_some() { "running" } else { first_state(work) }.into(),
+                    now.saturating_add(delay(work)).into(),
                     (work.delay_ms > 0).into(),
+                    i64::from(first).into(),
+                    first.into(),
+                    lease.is_some().into(),
+                    now.saturating_add_unsigned(lease.unwrap_or(0)).into(),
                 ]
             });
             tx.execute_raw(self.statement(&text, values))
                 .await
                 .map_err(store_error)?;
         }
-        Ok(())
+        let begun = fresh.iter().filter(|work| begins(work).is_some());
+        Ok(begun.map(|work| (work.id, now)).collect())
     }
 
-    async fn insert_by_arrays(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<()> {
+    /// Leases the lanes of those that are claimed as they are stored: the first of each lane, if nothing of it runs or is
+    /// pending. Gives their ids.
+    async fn take_lanes(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<HashSet<Uuid>> {
+        let mut lanes = HashSet::new();
+        let firsts = fresh.iter().filter_map(|work| Some((*work, work.lane()?)));
+        let firsts = firsts.filter(|(work, lane)| lanes.insert((work.plugin.as_str(), *lane)));
+        let firsts: Vec<(&NewWork, &str)> = firsts.filter(|(work, _)| work.lease().is_some()).collect();
+        let mut taken = HashSet::new();
+        for chunk in chunks(&firsts) {
+            let text = format!(
+                "WITH first (plugin, lane, job) AS (VALUES {}) \
+                 INSERT INTO lane_lease (plugin, lane, job) SELECT plugin, lane, job FROM first WHERE NOT EXISTS \
+                 (SELECT 1 FROM job j WHERE j.plugin = first.plugin AND j.lane = first.lane AND j.state = 'pending') \
+                 ON CONFLICT DO NOTHING RETURNING job",
+                places(chunk.len(), "(?, ?, ?)")
+            );
+            let values = chunk
+                .iter()
+                .flat_map(|(work, lane)| [work.plugin.clone().into(), (*lane).into(), work.id.into()]);
+            let rows = tx.query_all_raw(self.statement(&text, values)).await;
+            for row in rows.map_err(store_error)? {
+                taken.insert(get(&row, "job")?);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The same as [`SqlStore::insert_by_values`] in one statement.
+    async fn insert_by_arrays(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<HashMap<Uuid, i64>> {
         let texts = |pick: fn(&NewWork) -> &str| text_array(fresh.iter().map(|work| pick(work).to_owned()));
         let deaths: Vec<String> = fresh
             .iter()
             .map(|work| work.death.as_ref().map_or(Ok(String::new()), json))
             .collect::<StoreResult<_>>()?;
+        let leases = fresh
+            .iter()
+            .map(|work| i64::try_from(work.lease().unwrap_or(0)).unwrap_or(i64::MAX / 4));
         let statement = self.statement(
-            "WITH w AS (SELECT id, kind, plugin, handler, tenant, delivery_id, event, nullif(lane, '') AS lane, dedup, \
-               nullif(held, '') AS held, nullif(death, '') AS death, delay, headers, body, state \
+            "WITH w AS MATERIALIZED (SELECT id, kind, plugin, handler, tenant, delivery_id, event, nullif(lane, '') AS lane, dedup, \
+               nullif(held, '') AS held, nullif(death, '') AS death, delay, state, lease, now \
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
-               $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bytea[], $15::text[]) \
-               AS w(id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, delay, headers, body, state)), \
+               $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::bigint[], $15::text[], $16::bigint[]) \
+               AS w(id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, delay, state, lease), \
+               (SELECT {now} AS now) clock), \
              d AS (INSERT INTO delivery (id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, reason, death, received_ms) \
-               SELECT id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, {now} FROM w), \
-             b AS (INSERT INTO body (id, headers, body) SELECT id, headers, body FROM w) \
-             INSERT INTO job (id, plugin, tenant, lane, state, run_at, delayed) \
-               SELECT id, plugin, tenant, lane, state, {now} + delay, delay > 0 FROM w ORDER BY id",
+               SELECT id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, now FROM w), \
+             b AS (INSERT INTO body (id, headers, body) SELECT * FROM unnest($1::uuid[], $13::bytea[], $14::bytea[])), \
+             taken AS (INSERT INTO lane_lease (plugin, lane, job) SELECT plugin, lane, id FROM \
+                 (SELECT DISTINCT ON (plugin, lane) plugin, lane, id, lease FROM w WHERE lane IS NOT NULL ORDER BY plugin, lane, id) first \
+               WHERE lease > 0 AND NOT EXISTS \
+                 (SELECT 1 FROM job j WHERE j.plugin = first.plugin AND j.lane = first.lane AND j.state = 'pending') \
+               ON CONFLICT DO NOTHING RETURNING job), \
+             j AS (INSERT INTO job (id, plugin, tenant, lane, state, run_at, delayed, token, attempts, dirty, lease_until) \
+               SELECT id, plugin, tenant, lane, CASE WHEN begins THEN 'running' ELSE state END, now + delay, delay > 0, \
+                 begins::int, begins::int, begins, now + lease \
+               FROM (SELECT w.*, lease > 0 AND (lane IS NULL OR id IN (SELECT job FROM taken)) AS begins FROM w) w ORDER BY id \
+               RETURNING id, state, run_at) \
+             SELECT id, run_at AS now FROM j WHERE state = 'running'",
             [
                 uuid_array(fresh.iter().map(|work| work.id)),
                 texts(|work| work.kind.as_str()),
@@ -206,9 +265,11 @@ impl SqlStore {
                 bytes_array(fresh.iter().map(|work| pack_headers(&work.headers))),
                 bytes_array(fresh.iter().map(|work| work.body.to_vec())),
                 texts(|work| first_state(work)),
+                int_array(leases),
             ],
         );
-        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
+        let rows = tx.query_all_raw(statement).await.map_err(store_error)?;
+        rows.iter().map(|row| Ok((get(row, "id")?, get(row, "now")?))).collect()
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn delivery(name: &str, lane: Option<String>) -> NewWork {
         dedup: DedupKey::of(PLUGIN, "webhook", "", name),
         delay_ms: 0,
         held: None,
+        lease_ms: None,
         death: None,
     }
 }
