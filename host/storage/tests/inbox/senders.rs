@@ -141,7 +141,7 @@ async fn retention_beside_resends_loses_nothing() {
     for sender in senders {
         for answer in sender.await.unwrap() {
             match answer {
-                Stored::New(id) | Stored::Rearmed(id) => *expected.entry(id).or_default() += 1,
+                Stored::New(id) | Stored::Begun(id, _) | Stored::Rearmed(id) => *expected.entry(id).or_default() += 1,
                 Stored::Duplicate(id) => duplicates.push(id),
             }
         }
