@@ -174,6 +174,9 @@ impl Database {
     pub async fn open(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
         let database = Self::connect(url, options)?;
         crate::migrate::prepare(&database, options.migrate).await?;
+        if let Err(error) = database.make_days(time::OffsetDateTime::now_utc()).await {
+            tracing::warn!(%error, "the days ahead cannot be prepared; bodies go to body_default, which retention empties slowly");
+        }
         Ok(database)
     }
 
@@ -246,6 +249,8 @@ impl Database {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                // And none of their plans depends on a value.
+                ("plan_cache_mode", "force_generic_plan"),
             ]);
         if connect.get_application_name().is_none() {
             connect = connect.application_name("jackfield");

@@ -4,6 +4,7 @@
 mod accept;
 mod arm;
 mod claim;
+mod days;
 mod error;
 mod purge;
 mod read;

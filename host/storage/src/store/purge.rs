@@ -1,4 +1,4 @@
-//! Retention: what has ended is removed in pieces, each one commit.
+//! Retention: what has ended is removed in pieces, each one commit; on PostgreSQL its bodies follow by the day ([`super::days`]).
 
 use jackfield_inbox::store::StoreResult;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
@@ -23,6 +23,9 @@ impl SqlStore {
             if old.is_empty() {
                 break;
             }
+            if table == "body" && !self.db.is_sqlite() {
+                continue;
+            }
             let these = self.in_set();
             let text = match table {
                 // A key is found by its index, not by the delivery it belongs to.
@@ -43,6 +46,11 @@ impl SqlStore {
             tx.execute_raw(statement).await.map_err(store_error)?;
         }
         tx.commit().await.map_err(store_error)?;
+        if old.len() < limit as usize {
+            let made = self.db.make_days(time::OffsetDateTime::now_utc()).await;
+            made.map_err(store_error)?;
+            self.drop_days(before_ms).await?;
+        }
         Ok(old.len() as u64)
     }
 
