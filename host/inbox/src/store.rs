@@ -77,7 +77,7 @@ impl ClaimRequest {
 /// A durable inbox.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Stores work, each with its dedup key and job, in one commit. Answers in the order given. The same key twice in one
+    /// Stores work, each in one commit with its dedup key and job. Answers in the order given. The same key twice in one
     /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`) when its kind
     /// [`rearms`](crate::model::WorkKind::rearms); otherwise it is a duplicate.
     ///

@@ -10,6 +10,8 @@ CREATE TABLE delivery (
     dedup bytea NOT NULL,
     received_ms bigint NOT NULL,
     state text,
+    -- Of the attempt that ended well; the others are rows of `attempt`.
+    began_ms bigint,
     finished_ms bigint,
     outcome text,
     summary text,

@@ -10,6 +10,8 @@ CREATE TABLE delivery (
     dedup blob NOT NULL,
     received_ms integer NOT NULL,
     state text,
+    -- Of the attempt that ended well; the others are rows of `attempt`.
+    began_ms integer,
     finished_ms integer,
     outcome text,
     summary text,

@@ -15,13 +15,44 @@ use super::{
     store_error,
 };
 
-/// Rounds of [`SqlStore::take_keys`]; more than one only when retention removes the very key that is sent again.
+/// Rounds of [`SqlStore::keep`]; more than one only when retention removes the very key that is sent again.
 const KEY_ROUNDS: u32 = 5;
 
 type Key = [u8; 16];
+/// What is new, by id, and since when it is claimed already.
+type Fresh = HashMap<Uuid, Option<i64>>;
 
 impl SqlStore {
     pub(super) async fn accept_batch(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
+        let batch: Vec<&NewWork> = batch.iter().collect();
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.db.is_sqlite() {
+            return self.accept_at_once(&batch).await;
+        }
+        // What is new is one statement, which commits itself; what is left was there before.
+        let fresh = self.insert_by_arrays(&self.db.write, &first_of_keys(&batch)).await?;
+        let left: Vec<&NewWork> = batch
+            .iter()
+            .filter(|work| !fresh.contains_key(&work.id))
+            .copied()
+            .collect();
+        let mut left = if left.is_empty() {
+            Vec::new()
+        } else {
+            self.accept_at_once(&left).await?
+        }
+        .into_iter();
+        let stored = batch.iter().map(|work| match fresh.get(&work.id) {
+            Some(begun) => Some(new(work.id, *begun)),
+            None => left.next(),
+        });
+        let stored: Option<Vec<Stored>> = stored.collect();
+        stored.ok_or_else(unanswered)
+    }
+
+    async fn accept_at_once(&self, batch: &[&NewWork]) -> StoreResult<Vec<Stored>> {
         let tx = self.begin().await?;
         let stored = self.accept_in(&tx, batch).await?;
         tx.commit().await.map_err(store_error)?;
@@ -29,38 +60,28 @@ impl SqlStore {
     }
 
     /// Within a transaction, so that a death notice commits with the death.
-    pub(super) async fn accept_in(&self, tx: &DatabaseTransaction, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
-        // Sorted by dedup key: two replicas that store the same keys in other orders would wait for each other.
-        let mut order: Vec<&NewWork> = batch.iter().collect();
-        order.sort_by_key(|work| (work.dedup, work.id));
-        order.dedup_by_key(|work| work.dedup);
-        let keepers = self.take_keys(tx, &order).await?;
-        let keeper = |work: &NewWork| keepers.get(&work.dedup.0).copied();
-        let mut fresh: Vec<&NewWork> = order.into_iter().filter(|work| keeper(work) == Some(work.id)).collect();
-        // In the order of ids (UUIDv7), so that `seq` follows the order of arrival within a batch.
-        fresh.sort_by_key(|work| work.id);
-        let begun = if fresh.is_empty() {
-            HashMap::new()
-        } else if self.db.is_sqlite() {
-            self.insert_by_values(tx, &fresh).await?
+    pub(super) async fn accept_in(&self, tx: &DatabaseTransaction, batch: &[&NewWork]) -> StoreResult<Vec<Stored>> {
+        let order = first_of_keys(batch);
+        let (keepers, fresh) = if self.db.is_sqlite() {
+            self.keep_as_only_writer(tx, &order).await?
         } else {
-            self.insert_by_arrays(tx, &fresh).await?
+            self.keep(tx, &order).await?
         };
+        let keeper = |work: &NewWork| keepers.get(&work.dedup.0).copied();
         let again: HashSet<Uuid> = batch
             .iter()
-            .filter(|work| work.kind.rearms())
-            .filter_map(|work| keeper(work).filter(|id| *id != work.id))
+            .filter(|work| work.kind.rearms() && !fresh.contains_key(&work.id))
+            .filter_map(|work| keeper(work))
             .collect();
         let mut dead = self.dead_of(tx, again).await?;
         self.arm(tx, &dead, ReplayMode::Resume).await?;
         batch
             .iter()
             .map(|work| {
-                let id = keeper(work).ok_or_else(|| StoreError::Conflict("a dedup key has no owner".to_owned()))?;
-                if id == work.id {
-                    let begun = begun.get(&id).map(|now| Stored::Begun(id, *now));
-                    return Ok(begun.unwrap_or(Stored::New(id)));
+                if let Some(begun) = fresh.get(&work.id) {
+                    return Ok(new(work.id, *begun));
                 }
+                let id = keeper(work).ok_or_else(unanswered)?;
                 // A second one of this batch finds it armed already.
                 match dead.iter().position(|one| *one == id) {
                     Some(at) => {
@@ -73,38 +94,48 @@ impl SqlStore {
             .collect()
     }
 
-    /// Which delivery each key belongs to, after ours were tried. A key that was there is locked, so that retention does
-    /// not remove what we answer for; one that retention removed meanwhile is tried again.
-    async fn take_keys(&self, tx: &DatabaseTransaction, order: &[&NewWork]) -> StoreResult<HashMap<Key, Uuid>> {
+    /// Which delivery each key belongs to, and what is new. Nobody else writes now.
+    async fn keep_as_only_writer(
+        &self,
+        tx: &DatabaseTransaction,
+        order: &[&NewWork],
+    ) -> StoreResult<(HashMap<Key, Uuid>, Fresh)> {
         let mut keepers = HashMap::with_capacity(order.len());
-        if self.db.is_sqlite() {
-            for chunk in chunks(order) {
-                let text = format!(
-                    "INSERT INTO dedup (key, delivery, seen_ms) VALUES {} \
-                     ON CONFLICT (key) DO UPDATE SET key = key RETURNING key, delivery",
-                    places(chunk.len(), "(?, ?, {now})")
-                );
-                let values = chunk.iter().flat_map(|work| [bytes(&work.dedup.0), work.id.into()]);
-                let rows = tx.query_all_raw(self.statement(&text, values)).await;
-                note(&mut keepers, &rows.map_err(store_error)?)?;
-            }
-            return Ok(keepers);
+        for chunk in chunks(order) {
+            let text = format!(
+                "INSERT INTO dedup (key, delivery, seen_ms) VALUES {} \
+                 ON CONFLICT (key) DO UPDATE SET key = key RETURNING key, delivery",
+                places(chunk.len(), "(?, ?, {now})")
+            );
+            let values = chunk.iter().flat_map(|work| [bytes(&work.dedup.0), work.id.into()]);
+            let rows = tx.query_all_raw(self.statement(&text, values)).await;
+            note(&mut keepers, &rows.map_err(store_error)?)?;
         }
+        let ours = |work: &&&NewWork| keepers.get(&work.dedup.0) == Some(&work.id);
+        let mut fresh: Vec<&NewWork> = order.iter().filter(ours).copied().collect();
+        // In the order of ids (UUIDv7), so that `seq` follows the order of arrival within a batch.
+        fresh.sort_by_key(|work| work.id);
+        if fresh.is_empty() {
+            return Ok((keepers, Fresh::new()));
+        }
+        let fresh = self.insert_by_values(tx, &fresh).await?;
+        Ok((keepers, fresh))
+    }
+
+    /// The same beside other writers. A key that was there is locked, so that retention does not remove what we answer for;
+    /// one that retention removed meanwhile is tried again.
+    async fn keep(&self, tx: &DatabaseTransaction, order: &[&NewWork]) -> StoreResult<(HashMap<Key, Uuid>, Fresh)> {
+        let (mut keepers, mut fresh) = (HashMap::with_capacity(order.len()), Fresh::new());
         for _ in 0..KEY_ROUNDS {
-            let wanted: Vec<&NewWork> = missing(order, &keepers);
+            let wanted = missing(order, &keepers);
             if wanted.is_empty() {
                 break;
             }
-            let taken = self.statement(
-                "INSERT INTO dedup (key, delivery, seen_ms) \
-                 SELECT k, d, {now} FROM unnest($1::bytea[], $2::uuid[]) AS u(k, d) \
-                 ON CONFLICT (key) DO NOTHING RETURNING key, delivery",
-                [
-                    bytes_array(wanted.iter().map(|work| work.dedup.0.to_vec())),
-                    uuid_array(wanted.iter().map(|work| work.id)),
-                ],
-            );
-            note(&mut keepers, &tx.query_all_raw(taken).await.map_err(store_error)?)?;
+            let inserted = self.insert_by_arrays(tx, &wanted).await?;
+            for work in wanted.iter().filter(|work| inserted.contains_key(&work.id)) {
+                keepers.insert(work.dedup.0, work.id);
+            }
+            fresh.extend(inserted);
             let wanted = missing(order, &keepers);
             if wanted.is_empty() {
                 break;
@@ -115,11 +146,10 @@ impl SqlStore {
             );
             note(&mut keepers, &tx.query_all_raw(held).await.map_err(store_error)?)?;
         }
-        Ok(keepers)
+        Ok((keepers, fresh))
     }
 
-    /// Inserts; gives which of them are claimed already, and since when.
-    async fn insert_by_values(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<HashMap<Uuid, i64>> {
+    async fn insert_by_values(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<Fresh> {
         let now = self.clock_in(tx).await?;
         let free = self.take_lanes(tx, fresh).await?;
         let begins = |work: &NewWork| {
@@ -187,8 +217,8 @@ impl SqlStore {
                 .await
                 .map_err(store_error)?;
         }
-        let begun = fresh.iter().filter(|work| begins(work).is_some());
-        Ok(begun.map(|work| (work.id, now)).collect())
+        let fresh = fresh.iter().map(|work| (work.id, begins(work).map(|_| now)));
+        Ok(fresh.collect())
     }
 
     /// Leases the lanes of those that are claimed as they are stored: the first of each lane, if nothing of it runs or is
@@ -218,26 +248,32 @@ impl SqlStore {
         Ok(taken)
     }
 
-    /// The same as [`SqlStore::insert_by_values`] in one statement.
-    async fn insert_by_arrays(&self, tx: &DatabaseTransaction, fresh: &[&NewWork]) -> StoreResult<HashMap<Uuid, i64>> {
-        let texts = |pick: fn(&NewWork) -> &str| text_array(fresh.iter().map(|work| pick(work).to_owned()));
-        let deaths: Vec<String> = fresh
+    /// Takes the keys that are free and inserts what they belong to, in one statement. Sorted by key: two replicas that
+    /// store the same keys in other orders would wait for each other. Jobs in the order of ids (UUIDv7), so that `seq`
+    /// follows the order of arrival within a batch.
+    async fn insert_by_arrays(&self, on: &impl ConnectionTrait, order: &[&NewWork]) -> StoreResult<Fresh> {
+        let texts = |pick: fn(&NewWork) -> &str| text_array(order.iter().map(|work| pick(work).to_owned()));
+        let deaths: Vec<String> = order
             .iter()
             .map(|work| work.death.as_ref().map_or(Ok(String::new()), json))
             .collect::<StoreResult<_>>()?;
-        let leases = fresh
+        let leases = order
             .iter()
             .map(|work| i64::try_from(work.lease().unwrap_or(0)).unwrap_or(i64::MAX / 4));
         let statement = self.statement(
-            "WITH w AS MATERIALIZED (SELECT id, kind, plugin, handler, tenant, delivery_id, event, nullif(lane, '') AS lane, dedup, \
+            "WITH clock AS MATERIALIZED (SELECT {now} AS now), \
+             k AS (INSERT INTO dedup (key, delivery, seen_ms) SELECT key, id, now FROM unnest($9::bytea[], $1::uuid[]) AS k(key, id), \
+                 clock ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING delivery), \
+             w AS MATERIALIZED (SELECT id, kind, plugin, handler, tenant, delivery_id, event, nullif(lane, '') AS lane, dedup, \
                nullif(held, '') AS held, nullif(death, '') AS death, delay, state, lease, now \
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
                $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::bigint[], $15::text[], $16::bigint[]) \
-               AS w(id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, delay, state, lease), \
-               (SELECT {now} AS now) clock), \
+               AS w(id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, delay, state, lease), clock \
+               WHERE id IN (SELECT delivery FROM k)), \
              d AS (INSERT INTO delivery (id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, reason, death, received_ms) \
                SELECT id, kind, plugin, handler, tenant, delivery_id, event, lane, dedup, held, death, now FROM w), \
-             b AS (INSERT INTO body (id, headers, body) SELECT * FROM unnest($1::uuid[], $13::bytea[], $14::bytea[])), \
+             b AS (INSERT INTO body (id, headers, body) SELECT id, headers, body \
+               FROM unnest($1::uuid[], $13::bytea[], $14::bytea[]) AS b(id, headers, body) WHERE id IN (SELECT delivery FROM k)), \
              taken AS (INSERT INTO lane_lease (plugin, lane, job) SELECT plugin, lane, id FROM \
                  (SELECT DISTINCT ON (plugin, lane) plugin, lane, id, lease FROM w WHERE lane IS NOT NULL ORDER BY plugin, lane, id) first \
                WHERE lease > 0 AND NOT EXISTS \
@@ -248,9 +284,9 @@ impl SqlStore {
                  begins::int, begins::int, begins, now + lease \
                FROM (SELECT w.*, lease > 0 AND (lane IS NULL OR id IN (SELECT job FROM taken)) AS begins FROM w) w ORDER BY id \
                RETURNING id, state, run_at) \
-             SELECT id, run_at AS now FROM j WHERE state = 'running'",
+             SELECT id, CASE WHEN state = 'running' THEN run_at END AS begun FROM j",
             [
-                uuid_array(fresh.iter().map(|work| work.id)),
+                uuid_array(order.iter().map(|work| work.id)),
                 texts(|work| work.kind.as_str()),
                 texts(|work| &work.plugin),
                 texts(|work| &work.handler),
@@ -258,19 +294,37 @@ impl SqlStore {
                 texts(|work| &work.delivery_id),
                 texts(|work| &work.event),
                 texts(|work| work.lane().unwrap_or_default()),
-                bytes_array(fresh.iter().map(|work| work.dedup.0.to_vec())),
+                bytes_array(order.iter().map(|work| work.dedup.0.to_vec())),
                 texts(|work| work.held.as_deref().unwrap_or_default()),
                 text_array(deaths.into_iter()),
-                int_array(fresh.iter().map(|work| delay(work))),
-                bytes_array(fresh.iter().map(|work| pack_headers(&work.headers))),
-                bytes_array(fresh.iter().map(|work| work.body.to_vec())),
+                int_array(order.iter().map(|work| delay(work))),
+                bytes_array(order.iter().map(|work| pack_headers(&work.headers))),
+                bytes_array(order.iter().map(|work| work.body.to_vec())),
                 texts(|work| first_state(work)),
                 int_array(leases),
             ],
         );
-        let rows = tx.query_all_raw(statement).await.map_err(store_error)?;
-        rows.iter().map(|row| Ok((get(row, "id")?, get(row, "now")?))).collect()
+        let rows = on.query_all_raw(statement).await.map_err(store_error)?;
+        rows.iter()
+            .map(|row| Ok((get(row, "id")?, get(row, "begun")?)))
+            .collect()
     }
+}
+
+/// The first of each key, sorted by key.
+fn first_of_keys<'w>(batch: &[&'w NewWork]) -> Vec<&'w NewWork> {
+    let mut order = batch.to_vec();
+    order.sort_by_key(|work| (work.dedup, work.id));
+    order.dedup_by_key(|work| work.dedup);
+    order
+}
+
+fn new(id: Uuid, begun: Option<i64>) -> Stored {
+    begun.map_or(Stored::New(id), |now| Stored::Begun(id, now))
+}
+
+fn unanswered() -> StoreError {
+    StoreError::Conflict("a dedup key has no owner".to_owned())
 }
 
 fn first_state(work: &NewWork) -> &'static str {

@@ -55,7 +55,12 @@ impl SqlStore {
         ))
         .await?;
         run(format!(
-            "UPDATE delivery SET state = NULL, finished_ms = NULL, outcome = NULL, summary = NULL, reason = NULL, \
+            "INSERT INTO attempt (job, number, started_ms, ended_ms) SELECT id, attempts, began_ms, finished_ms FROM delivery \
+             WHERE id {these} AND began_ms IS NOT NULL"
+        ))
+        .await?;
+        run(format!(
+            "UPDATE delivery SET state = NULL, began_ms = NULL, finished_ms = NULL, outcome = NULL, summary = NULL, reason = NULL, \
              overtaken = (1 = 0), epoch = epoch + {epoch} WHERE id {these}"
         ))
         .await

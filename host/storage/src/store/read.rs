@@ -77,7 +77,11 @@ impl SqlStore {
             ),
             None => (Vec::new(), Vec::new()),
         };
-        let attempts = read("SELECT * FROM attempt WHERE job = $1 ORDER BY number, started_ms")
+        let attempts = read(
+            "SELECT number, started_ms, ended_ms, error FROM attempt WHERE job = $1 \
+             UNION ALL SELECT attempts, began_ms, finished_ms, NULL FROM delivery WHERE id = $1 AND began_ms IS NOT NULL \
+             ORDER BY number, started_ms",
+        )
             .await
             .map_err(store_error)?;
         let steps = read("SELECT * FROM memo WHERE job = $1 ORDER BY started_ms, name")

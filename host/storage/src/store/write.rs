@@ -28,6 +28,14 @@ struct Owned {
 
 impl SqlStore {
     pub(super) async fn write_batch(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        if let Some(dones) = self.only_dones(writes) {
+            let ended = self.end_done_by_arrays(&self.db.write, &dones).await?;
+            let answer = |write: &Write| ended.contains(&write.fence().job).then_some(Written::Ok);
+            return Ok(writes
+                .iter()
+                .map(|write| answer(write).ok_or(WriteError::Fenced))
+                .collect());
+        }
         let tx = self.begin().await?;
         let owned = self.lock_owned(&tx, writes).await?;
         let mut let_go = HashSet::new();
@@ -72,6 +80,21 @@ impl SqlStore {
         self.end_done(&tx, &dones).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(answers)
+    }
+
+    /// What a batch ends well, when it does nothing else: that is one statement on PostgreSQL, which commits itself.
+    fn only_dones<'w>(&self, writes: &'w [Write]) -> Option<Vec<(Fence, &'w AttemptEnd)>> {
+        if self.db.is_sqlite() {
+            return None;
+        }
+        let mut jobs = HashSet::new();
+        let done = |write: &'w Write| match write {
+            Write::End(fence, end) if matches!(end.next, Next::Done(_)) && jobs.insert(fence.job) => {
+                Some((*fence, end.as_ref()))
+            }
+            _ => None,
+        };
+        writes.iter().map(done).collect()
     }
 
     /// Locks the jobs that are written, and tells which token runs them now.
@@ -253,37 +276,51 @@ impl SqlStore {
         if self.db.is_sqlite() {
             return self.end_done_by_values(tx, dones).await;
         }
-        let mut outcomes = Vec::with_capacity(dones.len());
-        let mut summaries = Vec::with_capacity(dones.len());
-        for (_, _, end) in dones {
+        let dones: Vec<(Fence, &AttemptEnd)> = dones.iter().map(|(fence, _, end)| (*fence, *end)).collect();
+        self.end_done_by_arrays(tx, &dones).await.map(|_| ())
+    }
+
+    /// Ends those that the fence lets; gives which.
+    async fn end_done_by_arrays(
+        &self,
+        on: &impl ConnectionTrait,
+        dones: &[(Fence, &AttemptEnd)],
+    ) -> StoreResult<HashSet<Uuid>> {
+        let mut order = dones.to_vec();
+        // As everybody locks jobs.
+        order.sort_by_key(|(fence, _)| fence.job);
+        let mut outcomes = Vec::with_capacity(order.len());
+        let mut summaries = Vec::with_capacity(order.len());
+        for (_, end) in &order {
             let Next::Done(outcome) = &end.next else { continue };
             outcomes.push(json(outcome)?);
             summaries.push(outcome.summary.clone());
         }
-        let orphans: Vec<String> = dones
+        let orphans: Vec<String> = order
             .iter()
-            .map(|(_, _, end)| orphans(end).map(Option::unwrap_or_default))
+            .map(|(_, end)| orphans(end).map(Option::unwrap_or_default))
             .collect::<StoreResult<_>>()?;
         let statement = self.statement(
-            "WITH e AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[]) \
-               AS e(id, outcome, summary, started, orphans)), \
-             gone AS (DELETE FROM job j USING e WHERE j.id = e.id RETURNING j.id, j.plugin, j.lane, j.attempts, j.token), \
-             lanes AS (DELETE FROM lane_lease l USING gone g WHERE l.plugin = g.plugin AND l.lane = g.lane AND l.job = g.id), \
-             att AS (INSERT INTO attempt (job, number, started_ms, ended_ms) \
-               SELECT g.id, g.attempts, e.started, {now} FROM gone g JOIN e ON e.id = g.id) \
+            "WITH e AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[]) \
+               AS e(id, outcome, summary, began, orphans, token)), \
+             gone AS (DELETE FROM job j USING e WHERE j.id = e.id AND j.token = e.token AND j.state = 'running' \
+               RETURNING j.id, j.plugin, j.lane, j.attempts, j.token), \
+             lanes AS (DELETE FROM lane_lease l USING gone g WHERE l.plugin = g.plugin AND l.lane = g.lane AND l.job = g.id) \
              UPDATE delivery d SET state = 'done', finished_ms = {now}, outcome = e.outcome, summary = e.summary, \
                reason = CASE WHEN d.overtaken THEN 'overtaken by later deliveries of its lane' END, \
-               attempts = g.attempts, token = g.token, dirty = false, orphans = nullif(e.orphans, '') \
-             FROM gone g JOIN e ON e.id = g.id WHERE d.id = g.id",
+               attempts = g.attempts, began_ms = e.began, token = g.token, dirty = false, orphans = nullif(e.orphans, '') \
+             FROM gone g JOIN e ON e.id = g.id WHERE d.id = g.id RETURNING d.id",
             [
-                uuid_array(dones.iter().map(|(fence, _, _)| fence.job)),
+                uuid_array(order.iter().map(|(fence, _)| fence.job)),
                 text_array(outcomes.into_iter()),
                 text_array(summaries.into_iter()),
-                int_array(dones.iter().map(|(_, _, end)| end.started_ms)),
+                int_array(order.iter().map(|(_, end)| end.started_ms)),
                 text_array(orphans.into_iter()),
+                int_array(order.iter().map(|(fence, _)| fence.token)),
             ],
         );
-        tx.execute_raw(statement).await.map_err(store_error).map(|_| ())
+        let rows = on.query_all_raw(statement).await.map_err(store_error)?;
+        rows.iter().map(|row| get(row, "id")).collect()
     }
 
     async fn end_done_by_values(
@@ -292,29 +329,25 @@ impl SqlStore {
         dones: &[(Fence, &Owned, &AttemptEnd)],
     ) -> StoreResult<()> {
         for chunk in chunks(dones) {
-            let (mut attempts, mut ends) = (Vec::new(), Vec::new());
+            let mut ends = Vec::new();
             for (fence, job, end) in chunk {
                 let Next::Done(outcome) = &end.next else { continue };
-                attempts.extend::<[Value; 3]>([fence.job.into(), job.attempts.into(), end.started_ms.into()]);
-                ends.extend::<[Value; 6]>([
+                ends.extend::<[Value; 7]>([
                     fence.job.into(),
                     json(outcome)?.into(),
                     outcome.summary.clone().into(),
                     job.attempts.into(),
+                    end.started_ms.into(),
                     fence.token.into(),
                     orphans(end)?.into(),
                 ]);
             }
-            let recorded = format!(
-                "INSERT INTO attempt (job, number, started_ms, ended_ms) VALUES {}",
-                places(chunk.len(), "(?, ?, ?, {now})")
-            );
             let ended = format!(
-                "WITH e (id, outcome, summary, attempts, token, orphans) AS (VALUES {}) \
+                "WITH e (id, outcome, summary, attempts, began, token, orphans) AS (VALUES {}) \
                  UPDATE delivery SET state = 'done', finished_ms = {{now}}, outcome = e.outcome, summary = e.summary, \
                    reason = CASE WHEN delivery.overtaken THEN 'overtaken by later deliveries of its lane' END, \
-                   attempts = e.attempts, token = e.token, dirty = 0, orphans = e.orphans FROM e WHERE delivery.id = e.id",
-                places(chunk.len(), "(?, ?, ?, ?, ?, ?)")
+                   attempts = e.attempts, began_ms = e.began, token = e.token, dirty = 0, orphans = e.orphans FROM e WHERE delivery.id = e.id",
+                places(chunk.len(), "(?, ?, ?, ?, ?, ?, ?)")
             );
             let jobs: Vec<Uuid> = chunk.iter().map(|(fence, _, _)| fence.job).collect();
             let these = self.in_set();
@@ -322,7 +355,7 @@ impl SqlStore {
                 "DELETE FROM lane_lease WHERE job {these} AND (plugin, lane) IN \
                  (SELECT plugin, lane FROM job WHERE id {these} AND lane IS NOT NULL)"
             );
-            let mut statements = vec![self.statement(&recorded, attempts), self.statement(&ended, ends)];
+            let mut statements = vec![self.statement(&ended, ends)];
             if chunk.iter().any(|(_, job, _)| job.lane.is_some()) {
                 statements.push(self.statement(&freed, [self.set(&jobs)]));
             }
@@ -378,7 +411,7 @@ impl SqlStore {
                 tx.execute_raw(statement).await.map_err(store_error)?;
                 self.drop_job(tx, fence.job, job).await?;
                 if let Some(notice) = notice {
-                    self.accept_in(tx, std::slice::from_ref(notice.as_ref())).await?;
+                    self.accept_in(tx, &[notice.as_ref()]).await?;
                 }
             }
             Next::Released => {
