@@ -276,8 +276,9 @@ impl SqlStore {
                FROM unnest($1::uuid[], $13::bytea[], $14::bytea[]) AS b(id, headers, body) WHERE id IN (SELECT delivery FROM k)), \
              taken AS (INSERT INTO lane_lease (plugin, lane, job) SELECT plugin, lane, id FROM \
                  (SELECT DISTINCT ON (plugin, lane) plugin, lane, id, lease FROM w WHERE lane IS NOT NULL ORDER BY plugin, lane, id) first \
-               WHERE lease > 0 AND NOT EXISTS \
-                 (SELECT 1 FROM job j WHERE j.plugin = first.plugin AND j.lane = first.lane AND j.state = 'pending') \
+               WHERE lease > 0 \
+                 AND NOT EXISTS (SELECT 1 FROM lane_lease l WHERE l.plugin = first.plugin AND l.lane = first.lane) \
+                 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.plugin = first.plugin AND j.lane = first.lane AND j.state = 'pending') \
                ON CONFLICT DO NOTHING RETURNING job), \
              j AS (INSERT INTO job (id, plugin, tenant, lane, state, run_at, delayed, token, attempts, dirty, lease_until) \
                SELECT id, plugin, tenant, lane, CASE WHEN begins THEN 'running' ELSE state END, now + delay, delay > 0, \

@@ -65,6 +65,7 @@ impl SqlStore {
             self.take_at_once(&tx, request).await?
         };
         let claimed = self.complete(&tx, rows, refused).await?;
+        self.still_heads(&tx, &claimed).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(claimed)
     }
@@ -119,6 +120,23 @@ impl SqlStore {
         tx.query_all_raw(self.statement(&text, values))
             .await
             .map_err(store_error)
+    }
+
+    /// Whether nothing has come in the way since the claim's statement began: another claimer may have run an earlier one of
+    /// the lane meanwhile and put it back. Now that the lanes are ours none can any more; a claim that came too late is made
+    /// again.
+    async fn still_heads(&self, tx: &DatabaseTransaction, claimed: &[Claimed]) -> StoreResult<()> {
+        let in_lanes = claimed.iter().filter(|one| one.lane.is_some());
+        let in_lanes: Vec<Uuid> = in_lanes.map(|one| one.fence.job).collect();
+        if self.db.is_sqlite() || in_lanes.is_empty() {
+            return Ok(());
+        }
+        let text = format!("SELECT 1 AS one FROM job j WHERE j.id = ANY($1::uuid[]) AND {IN_THE_WAY} LIMIT 1");
+        let late = tx.query_one_raw(self.statement(&text, [self.set(&in_lanes)])).await;
+        match late.map_err(store_error)? {
+            Some(_) => Err(StoreError::Conflict("another claim was faster in a lane".to_owned())),
+            None => Ok(()),
+        }
     }
 
     async fn take_as_only_writer(
