@@ -1,10 +1,10 @@
-//! `cargo xtask lint`: format, clippy, dependencies, spelling, and rules of this repository.
+//! `cargo xtask lint`: format, clippy, dependencies, spelling, the generated header, and rules of this repository.
 
 use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{cargo, install, must, root};
+use crate::{cargo, header, install, must, root};
 
 /// Longest Rust file.
 const MAX_LINES: usize = 500;
@@ -12,6 +12,7 @@ const MAX_LINES: usize = 500;
 /// Runs all of it; stops at the first that fails.
 pub(crate) fn lint() -> Result<()> {
     repository()?;
+    header::check()?;
     must(&mut cargo(&["fmt", "--all", "--check"]))?;
     spelling()?;
     must(&mut cargo(&[

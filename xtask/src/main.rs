@@ -1,8 +1,9 @@
-//! Build and test logic of the repository: `cargo xtask run | test | bench | lint | dist | services`.
+//! Build and test logic of the repository: `cargo xtask run | test | bench | lint | header | dist | services`.
 
 mod bench;
 mod dist;
 mod follow;
+mod header;
 mod install;
 mod lint;
 mod plugins;
@@ -42,6 +43,8 @@ enum Task {
     Load(bench::LoadOptions),
     /// Format, spelling, clippy, dependencies, repository rules
     Lint,
+    /// Make the header for plugins in C from the boundary's source
+    Header,
     /// Release archive in target/dist
     Dist,
     /// Start PostgreSQL and Redis, print their variables, wait for Ctrl-C
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::bench(&options),
         Task::Load(options) => bench::load(&options),
         Task::Lint => lint::lint(),
+        Task::Header => header::write(),
         Task::Dist => dist::dist(),
         Task::Services => services::hold(),
     };
