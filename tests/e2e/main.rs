@@ -20,4 +20,5 @@ mod replay;
 mod replicas;
 mod signatures;
 mod story;
+mod thirdparty;
 mod tour;

@@ -70,6 +70,32 @@ pub(crate) fn pgbench() -> Result<PathBuf> {
     Ok(bin)
 }
 
+/// The oldest rustc that the boundary promises to build with, as Debian 12 has it. None where there is none to be had: what needs it
+/// then builds with the compiler that is there, and says so.
+pub(crate) fn oldest_rustc() -> Option<PathBuf> {
+    const OLDEST: &str = "1.63.";
+    // Not the one on the path, which is newer; and never put first on it: cargo and its proxies choose by that.
+    let place = PathBuf::from("/usr/bin/rustc");
+    let version = |rustc: &Path| {
+        let output = Command::new(rustc).arg("--version").output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    };
+    let right = |rustc: &PathBuf| {
+        version(rustc).is_some_and(|text| text.split(' ').nth(1).is_some_and(|number| number.starts_with(OLDEST)))
+    };
+    let offered = || {
+        let output = Command::new("apt-cache").args(["policy", "rustc"]).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&format!("Candidate: {OLDEST}")))
+    };
+    if !place.exists()
+        && offered()
+        && let Err(error) = apt("rustc")
+    {
+        println!("{error:#}");
+    }
+    Some(place).filter(right)
+}
+
 /// Installs what a directory's lock file names.
 fn npm(directory: &str) -> Result<()> {
     let directory = root().join(directory);

@@ -92,6 +92,9 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     if options.chaos {
         command.env("JACKFIELD_TEST_CHAOS_RELOAD_MS", "1000");
     }
+    if let Some(rustc) = install::oldest_rustc() {
+        command.env("JACKFIELD_TEST_OLDEST_RUSTC", rustc);
+    }
     follow(command, &Limits::of(options.long), summary)
 }
 

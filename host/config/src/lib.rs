@@ -1,6 +1,7 @@
 //! Configuration: host settings, `plugins.toml`, and how a plugin's settings come about. Reads files and a given
 //! environment, nothing else. Every effective value knows where it came from; every problem says file, line, key and fix.
 
+mod develop;
 mod edit;
 mod load;
 mod plugins;
@@ -9,6 +10,7 @@ mod resolve;
 mod settings;
 mod source;
 
+pub use develop::with_file;
 pub use edit::{Edit, EditError, content_hash, set_enabled};
 pub use load::{load, secret_variables};
 pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};

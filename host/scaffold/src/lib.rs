@@ -1,4 +1,4 @@
-//! `jackfield plugin new NAME`: a plugin crate that builds, tests and serves, in a directory of its own.
+//! `jackfield plugin new NAME`: a plugin crate that builds, tests and serves or is loaded, in a directory of its own.
 //!
 //! - It needs no registry for the SDK: the sources are packed inside this crate and unpacked beside the plugin, unless a
 //!   checkout is named.
@@ -15,6 +15,15 @@ use std::{
 };
 
 pub use name::{BadName, PluginName};
+
+/// How the new plugin is carried. Its code is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Compiled in: a host program of its own comes along.
+    Builtin,
+    /// A shared library that any host loads.
+    Dylib,
+}
 
 /// Where the SDK comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +62,7 @@ pub enum ScaffoldError {
 }
 
 /// Makes the plugin `name` in `parent`; gives its directory.
-pub fn create(name: &PluginName, parent: &Path, sdk: &Sdk) -> Result<PathBuf, ScaffoldError> {
+pub fn create(name: &PluginName, kind: Kind, parent: &Path, sdk: &Sdk) -> Result<PathBuf, ScaffoldError> {
     let to = parent.join(name.as_str());
     let place = match sdk {
         Sdk::Packed => "vendor/jackfield".to_owned(),
@@ -65,7 +74,7 @@ pub fn create(name: &PluginName, parent: &Path, sdk: &Sdk) -> Result<PathBuf, Sc
         }
         made => made.map_err(|error| failed(&to, error))?,
     }
-    for (path, text) in template::files(name, &place) {
+    for (path, text) in template::files(name, kind, &place) {
         write(&to.join(path), text.as_bytes())?;
     }
     let lock = match sdk {

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jackfield_scaffold::{PluginName, ScaffoldError, Sdk, create};
+use jackfield_scaffold::{Kind, PluginName, ScaffoldError, Sdk, create};
 
 /// Below the target directory, always at the same place.
 fn place(name: &str) -> PathBuf {
@@ -117,7 +117,7 @@ fn free_address() -> String {
 
 #[test]
 fn a_new_plugin_is_tested_started_called_and_sent_a_delivery() {
-    let plugin = create(&name(), &place("scaffold-packed"), &Sdk::Packed).unwrap();
+    let plugin = create(&name(), Kind::Builtin, &place("scaffold-packed"), &Sdk::Packed).unwrap();
 
     let tested = cargo(&plugin, &["test", "--offline"]);
     let report = String::from_utf8_lossy(&tested.stdout);
@@ -178,12 +178,68 @@ fn a_new_plugin_is_tested_started_called_and_sent_a_delivery() {
         forged.status.code() == Some(1) && said.contains("refused the signature"),
         "{said}"
     );
+
+    a_new_plugin_in_a_file_is_tested_built_and_admitted(&host);
+}
+
+/// The other kind, on the sources that were unpacked for the first, so that they are built once. The end-to-end suites load one.
+fn a_new_plugin_in_a_file_is_tested_built_and_admitted(host: &Host) {
+    let (sources, name) = (host.plugin.join("vendor/jackfield"), "side-door".parse().unwrap());
+    let plugin = create(&name, Kind::Dylib, &place("scaffold-dylib"), &Sdk::Checkout(sources)).unwrap();
+    // Its plugins.toml names the file where an author's cargo puts it.
+    std::os::unix::fs::symlink(target(), plugin.join("target")).unwrap();
+
+    let tested = cargo(&plugin, &["test", "--offline"]);
+    let report = String::from_utf8_lossy(&tested.stdout);
+    assert!(report.contains("test result: ok. 6 passed; 0 failed"), "{report}");
+
+    cargo(&plugin, &["build", "--offline"]);
+    let command = |arguments: &[&str]| {
+        let output = host.command(arguments).current_dir(&plugin).output().unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.code(), said)
+    };
+    let (code, said) = command(&["plugins", "verify", "target/debug/libside_door.so"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = command(&["check"]);
+    assert!(
+        code == Some(0) && said.contains("SIDE_DOOR_SECRET is not set"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_new_plugin_in_a_file_brings_the_sources_too() {
+    let plugin = create(&name(), Kind::Dylib, &place("scaffold-dylib-packed"), &Sdk::Packed).unwrap();
+    assert!(!plugin.join("host").exists());
+    cargo(
+        &plugin,
+        &[
+            "metadata",
+            "--offline",
+            "--locked",
+            "--no-deps",
+            "--format-version",
+            "1",
+        ],
+    );
+    cargo(&plugin, &["tree", "--offline", "--edges", "normal,dev"]);
 }
 
 #[test]
 fn a_checkout_takes_the_place_of_the_pack() {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let plugin = create(&name(), &place("scaffold-checkout"), &Sdk::Checkout(checkout.clone())).unwrap();
+    let plugin = create(
+        &name(),
+        Kind::Builtin,
+        &place("scaffold-checkout"),
+        &Sdk::Checkout(checkout.clone()),
+    )
+    .unwrap();
     assert!(!plugin.join("vendor").exists());
     let resolved = cargo(&plugin, &["metadata", "--offline", "--format-version", "1"]);
     let found = String::from_utf8_lossy(&resolved.stdout);
@@ -191,7 +247,7 @@ fn a_checkout_takes_the_place_of_the_pack() {
     assert!(found.contains(&server.display().to_string()));
 
     let nowhere = Sdk::Checkout(PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
-    let refused = create(&name(), &place("scaffold-nowhere"), &nowhere).unwrap_err();
+    let refused = create(&name(), Kind::Builtin, &place("scaffold-nowhere"), &nowhere).unwrap_err();
     assert!(matches!(refused, ScaffoldError::NoCheckout { .. }), "{refused}");
     assert!(
         !Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -205,7 +261,7 @@ fn what_exists_is_not_touched() {
     let parent = place("scaffold-twice");
     fs::create_dir(parent.join("front-desk")).unwrap();
     fs::write(parent.join("front-desk/mine"), "mine").unwrap();
-    let refused = create(&name(), &parent, &Sdk::Packed).unwrap_err();
+    let refused = create(&name(), Kind::Builtin, &parent, &Sdk::Packed).unwrap_err();
     assert!(
         matches!(refused, ScaffoldError::Exists(_)) && refused.to_string().contains("exists already"),
         "{refused}"

@@ -28,6 +28,7 @@ type Shared = State<Arc<Running>>;
 pub(crate) fn router(running: Arc<Running>) -> Router {
     let routes = Router::new()
         .route("/api/admin/v1/plugins", get(plugins))
+        .route("/api/admin/v1/plugins/{id}/webhooks", get(webhooks))
         .route("/api/admin/v1/plugins/{id}/{action}", post(change))
         .route("/api/admin/v1/deliveries", get(deliveries))
         .route("/api/admin/v1/deliveries/replay", post(replay))
@@ -45,6 +46,15 @@ pub(crate) fn router(running: Arc<Running>) -> Router {
 
 async fn plugins(State(running): Shared) -> Response {
     Json(running.plugins.list()).into_response()
+}
+
+/// What a plugin declares about its webhooks; for one in a file, only the host that loaded it knows.
+async fn webhooks(State(running): Shared, Path(id): Path<String>) -> Response {
+    let codes = running.plugins.codes();
+    match codes.iter().find(|code| code.manifest().id == id) {
+        Some(code) => Json(&code.descriptor().webhooks).into_response(),
+        None => refused(&ChangeError::Unknown(id)),
+    }
 }
 
 async fn change(State(running): Shared, Path((id, action)): Path<(String, String)>) -> Response {

@@ -43,6 +43,9 @@ pub(crate) enum Command {
         /// Admin listener (metrics, probes); never expose it
         #[arg(long, value_name = "ADDRESS")]
         admin_listen: Option<String>,
+        /// End when standard input closes: `plugin dev` starts its host so, which then never outlives it
+        #[arg(long, hide = true)]
+        until_stdin_closes: bool,
     },
     /// Check configuration and every plugin's settings without running anything
     Check,
@@ -136,10 +139,28 @@ pub(crate) enum PluginCommand {
     New {
         /// Lower-case words joined by `-`: plugin id, crate and directory
         name: PluginName,
+        /// Make a shared library that this host and others load, instead of a host of its own
+        #[arg(long)]
+        dylib: bool,
         /// Use this checkout of Jackfield instead of the sources that this program carries
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
     },
+    /// Build the plugin in this directory and start a host that loads it; build and reload each time a source is saved
+    Dev(DevOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevOptions {
+    /// Main listener of the host
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Admin listener of the host
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<String>,
+    /// Build with optimisations
+    #[arg(long)]
+    pub(crate) release: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod deliveries;
+mod dev;
 mod migrate;
 mod new_plugin;
 mod output;
@@ -36,7 +37,10 @@ pub(crate) async fn run() -> u8 {
         plugins: cli.places.plugins.clone(),
         ..Flags::default()
     };
-    if let Command::Serve { listen, admin_listen } = &cli.command {
+    if let Command::Serve {
+        listen, admin_listen, ..
+    } = &cli.command
+    {
         flags.listen.clone_from(listen);
         flags.admin_listen.clone_from(admin_listen);
     }
@@ -56,8 +60,8 @@ pub(crate) async fn run() -> u8 {
             return report(rendered.map_err(Into::into));
         }
         Command::Plugin {
-            command: PluginCommand::New { name, sdk },
-        } => return report(new_plugin::new(name, sdk.as_deref(), as_json)),
+            command: PluginCommand::New { name, dylib, sdk },
+        } => return report(new_plugin::new(name, *dylib, sdk.as_deref(), as_json)),
         Command::Plugins {
             command: PluginsCommand::Verify { file },
         } => return plugins::verify(file, as_json),
@@ -68,9 +72,9 @@ pub(crate) async fn run() -> u8 {
         Err(problems) => return check::problems(&problems, as_json),
     };
     match cli.command {
-        Command::Serve { .. } => {
+        Command::Serve { until_stdin_closes, .. } => {
             let logs = Logs::start(&loaded.settings);
-            match serve::serve(loaded, flags, logs).await {
+            match serve::serve(loaded, flags, logs, until_stdin_closes).await {
                 Ok(()) => GOOD,
                 Err(error) => {
                     eprintln!("jackfield: {error}");
@@ -87,6 +91,9 @@ pub(crate) async fn run() -> u8 {
         Command::Routes => report(routes::routes(&loaded, as_json).await),
         Command::Openapi => report(openapi(&loaded).await),
         Command::Migrate { command } => report(migrate::migrate(&loaded, command, as_json).await),
+        Command::Plugin {
+            command: PluginCommand::Dev(options),
+        } => report(dev::dev(&loaded, &flags, &options).await),
         Command::Completions { .. } | Command::Man | Command::Plugin { .. } => GOOD,
     }
 }

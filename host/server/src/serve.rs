@@ -110,8 +110,13 @@ impl StartError {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C.
-pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<(), StartError> {
+/// Serves until SIGTERM or Ctrl-C, or until standard input closes.
+pub(crate) async fn serve(
+    loaded: Loaded,
+    flags: Flags,
+    logs: Logs,
+    until_stdin_closes: bool,
+) -> Result<(), StartError> {
     let settings = loaded.settings.clone();
     let begun = Instant::now();
     // 1. Configuration was loaded; metrics begin here, so that every step is counted.
@@ -191,7 +196,7 @@ pub(crate) async fn serve(loaded: Loaded, flags: Flags, logs: Logs) -> Result<()
     let mut background = background(&running);
     running.started.store(true, Ordering::SeqCst);
     announce(&settings, &plugins);
-    until_told(&running).await;
+    until_told(&running, until_stdin_closes).await;
     drain(&settings, &running, &inbox, stop, serving).await;
     background.abort_all();
     Ok(())
@@ -382,13 +387,14 @@ fn announce(settings: &Settings, plugins: &Plugins) {
     }
 }
 
-async fn until_told(running: &Running) {
+async fn until_told(running: &Running, until_stdin_closes: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = stdin_closed(), if until_stdin_closes => {}
             }
             // The second one is "now".
             tokio::spawn(async move {
@@ -404,6 +410,16 @@ async fn until_told(running: &Running) {
     }
     tracing::info!("draining");
     running.draining.cancel();
+}
+
+async fn stdin_closed() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read cannot be given up, and the runtime must not wait for it.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = tell.send(());
+    });
+    let _ = told.await;
 }
 
 async fn drain(settings: &Settings, running: &Running, inbox: &Inbox, stop: CancellationToken, serving: Serving) {

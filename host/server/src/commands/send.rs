@@ -32,8 +32,9 @@ pub(super) async fn send(loaded: &Loaded, mut options: SendOptions, as_json: boo
         return Ok(());
     }
     let body = payload(&mut options)?;
-    let plugin = choose_plugin(&plan.wanted, options.plugin.as_deref())?;
-    let hook = choose_webhook(plugin, options.webhook.as_deref())?;
+    let takers = takers(loaded, &plan.wanted).await;
+    let (plugin, hooks) = choose_plugin(&takers, options.plugin.as_deref())?;
+    let hook = choose_webhook(plugin, hooks, options.webhook.as_deref())?;
     let id = options.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let headers = headers(plugin, &hook, &options, &id, &body)?;
     let to = match options.to {
@@ -114,43 +115,78 @@ fn payload(options: &mut SendOptions) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn choose_plugin<'w>(wanted: &'w [Wanted], given: Option<&str>) -> Result<&'w Wanted, Failure> {
-    let hooks = |one: &Wanted| one.code.as_ref().map_or(0, |code| code.descriptor().webhooks.len());
-    let takers: Vec<&Wanted> = wanted.iter().filter(|one| hooks(one) > 0).collect();
-    let names = || takers.iter().map(|one| one.id.as_str()).collect::<Vec<_>>().join(", ");
+/// A plugin that takes webhooks, and those.
+type Taker<'w> = (&'w Wanted, Vec<WebhookDescriptor>);
+
+/// Every one. What a plugin in a file declares is asked of the running host, which has loaded it: nothing of it runs here.
+async fn takers<'w>(loaded: &Loaded, wanted: &'w [Wanted]) -> Vec<Taker<'w>> {
+    let mut takers = Vec::new();
+    for one in wanted {
+        let hooks = match &one.code {
+            Some(code) => code.descriptor().webhooks.clone(),
+            None => {
+                let path = format!("/api/admin/v1/plugins/{}/webhooks", one.id);
+                let told = control::call(&loaded.settings.data_dir, Method::GET, &path, None).await;
+                told.ok()
+                    .and_then(|hooks| serde_json::from_value(hooks).ok())
+                    .unwrap_or_default()
+            }
+        };
+        if !hooks.is_empty() {
+            takers.push((one, hooks));
+        }
+    }
+    takers
+}
+
+fn choose_plugin<'t>(
+    takers: &'t [Taker<'t>],
+    given: Option<&str>,
+) -> Result<(&'t Wanted, &'t [WebhookDescriptor]), Failure> {
+    let names = || {
+        takers
+            .iter()
+            .map(|(one, _)| one.id.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let found = match given {
-        Some(id) => takers.iter().find(|one| one.id == id).copied(),
+        Some(id) => takers.iter().find(|(one, _)| one.id == id),
         None => {
-            let enabled = |one: &&&Wanted| matches!(one.enablement, Enablement::Enabled(_));
+            let enabled = |(one, _): &&Taker<'_>| matches!(one.enablement, Enablement::Enabled(_));
             let mut enabled = takers.iter().filter(enabled);
-            enabled.next().copied().filter(|_| enabled.next().is_none())
+            enabled.next().filter(|_| enabled.next().is_none())
         }
     };
-    let plugin = found.ok_or_else(|| match given {
-        Some(id) => format!("no plugin `{id}` takes webhooks; these do: {}", names()),
+    let (plugin, hooks) = found.ok_or_else(|| match given {
+        Some(id) => format!(
+            "no plugin `{id}` takes webhooks; these do: {}. What a plugin in a file takes is known while a host runs it",
+            names()
+        ),
         None => format!("say which plugin with --plugin: {}", names()),
     })?;
     match &plugin.enablement {
-        Enablement::Enabled(_) => Ok(plugin),
+        Enablement::Enabled(_) => Ok((plugin, hooks)),
         Enablement::Disabled(why) | Enablement::Refused(why) => {
             Err(format!("`{}` is off here, so its secret is not known: {why}", plugin.id).into())
         }
     }
 }
 
-fn choose_webhook(plugin: &Wanted, given: Option<&str>) -> Result<WebhookDescriptor, Failure> {
-    let all = plugin
-        .code
-        .as_ref()
-        .map(|code| code.descriptor().webhooks.clone())
-        .unwrap_or_default();
+fn choose_webhook(
+    plugin: &Wanted,
+    all: &[WebhookDescriptor],
+    given: Option<&str>,
+) -> Result<WebhookDescriptor, Failure> {
     let names = all.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ");
     let found = match given {
-        Some(name) => all.into_iter().find(|hook| hook.name == name || hook.path == name),
-        None if all.len() == 1 => all.into_iter().next(),
+        Some(name) => all.iter().find(|hook| hook.name == name || hook.path == name),
+        None if all.len() == 1 => all.first(),
         None => None,
     };
-    found.ok_or_else(|| format!("say which webhook of `{}` with --webhook: {names}", plugin.id).into())
+    found
+        .cloned()
+        .ok_or_else(|| format!("say which webhook of `{}` with --webhook: {names}", plugin.id).into())
 }
 
 fn headers(
