@@ -123,7 +123,7 @@ fn database_exists(loaded: &Loaded) -> bool {
 /// The store itself: listings work beside a running host and without one.
 async fn open_store(loaded: &Loaded) -> Result<SqlStore, Failure> {
     let options = OpenOptions {
-        migrate: false,
+        read_only: true,
         connections: 2,
         ..OpenOptions::default()
     };

@@ -32,6 +32,8 @@ pub struct OpenOptions {
     pub acquire: Duration,
     /// Whether pending migrations are applied.
     pub migrate: bool,
+    /// Only to look: nothing is made or changed, and the database refuses writes.
+    pub read_only: bool,
 }
 
 impl Default for OpenOptions {
@@ -40,6 +42,7 @@ impl Default for OpenOptions {
             connections: 16,
             acquire: Duration::from_secs(3),
             migrate: true,
+            read_only: false,
         }
     }
 }
@@ -173,8 +176,10 @@ impl Database {
     /// Opens `sqlite://PATH` or `postgres://…` and brings its schema up when `options.migrate`.
     pub async fn open(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
         let database = Self::connect(url, options)?;
-        crate::migrate::prepare(&database, options.migrate).await?;
-        if let Err(error) = database.make_days(time::OffsetDateTime::now_utc()).await {
+        crate::migrate::prepare(&database, options.migrate && !options.read_only).await?;
+        if !options.read_only
+            && let Err(error) = database.make_days(time::OffsetDateTime::now_utc()).await
+        {
             tracing::warn!(%error, "the days ahead cannot be prepared; bodies go to body_default, which retention empties slowly");
         }
         Ok(database)
@@ -188,6 +193,9 @@ impl Database {
             source,
         };
         if let Some(path) = url.strip_prefix("sqlite://") {
+            if options.read_only {
+                return Ok(Self::sqlite_to_read(Path::new(path)));
+            }
             private_file(Path::new(path)).map_err(|error| failed(DbErr::Custom(error.to_string())))?;
             Ok(Self::sqlite(Path::new(path)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -237,6 +245,21 @@ impl Database {
         }
     }
 
+    fn sqlite_to_read(path: &Path) -> Self {
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(5));
+        let pool = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(connect);
+        let pool = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+        Self {
+            write: pool.clone(),
+            read: pool,
+            backend: DatabaseBackend::Sqlite,
+            at: format!("sqlite://{}", path.display()).into(),
+        }
+    }
+
     fn postgres(url: &str, options: &OpenOptions) -> Result<Self, DbErr> {
         let mut connect = PgConnectOptions::from_str(url)
             .map_err(|error| DbErr::Custom(error.to_string()))?
@@ -252,6 +275,9 @@ impl Database {
                 // And none of their plans depends on a value.
                 ("plan_cache_mode", "force_generic_plan"),
             ]);
+        if options.read_only {
+            connect = connect.options([("default_transaction_read_only", "on")]);
+        }
         if connect.get_application_name().is_none() {
             connect = connect.application_name("jackfield");
         }

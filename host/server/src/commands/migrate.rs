@@ -18,6 +18,7 @@ pub(super) async fn migrate(loaded: &Loaded, command: MigrateCommand, as_json: b
         .into());
     }
     let options = OpenOptions {
+        read_only: !matches!(command, MigrateCommand::Up),
         connections: 2,
         ..OpenOptions::default()
     };

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use jackfield_inbox::store::Store;
+
 use super::*;
-use crate::{open::OpenOptions, test_places::places};
+use crate::{open::OpenOptions, store::SqlStore, test_places::places};
 
 const FIRST: Sql = Sql {
     name: "m0001",
@@ -128,5 +130,28 @@ async fn status_lists_what_is_applied_and_what_a_newer_program_added() {
         assert!(after.iter().all(|row| row.applied), "{after:?}");
         assert_eq!(after.last().unwrap().name, "m9999_newer");
         assert_eq!(after.len(), before.len() + 1);
+    }
+}
+
+#[tokio::test]
+async fn who_only_looks_changes_nothing() {
+    for place in places().await {
+        let look = OpenOptions {
+            read_only: true,
+            ..OpenOptions::default()
+        };
+        // Nothing is made by looking, neither a file nor a schema.
+        assert!(Database::open(&place.url, &look).await.is_err());
+        let file = place.url.strip_prefix("sqlite://").map(std::path::Path::new);
+        assert!(file.is_none_or(|file| !file.exists()));
+        let host = SqlStore::new(Database::open(&place.url, &OpenOptions::default()).await.unwrap());
+        host.set_value("a", Some("1".into())).await.unwrap();
+        // Beside a running host, and without one.
+        let beside = SqlStore::new(Database::open(&place.url, &look).await.unwrap());
+        assert_eq!(beside.values("a").await.unwrap().len(), 1);
+        assert!(beside.set_value("a", None).await.is_err());
+        drop(host);
+        let alone = SqlStore::new(Database::open(&place.url, &look).await.unwrap());
+        assert_eq!(alone.values("a").await.unwrap().len(), 1);
     }
 }
