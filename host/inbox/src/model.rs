@@ -300,6 +300,24 @@ impl Write {
     }
 }
 
+/// What a store commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Stores work.
+    Accept(NewWork),
+    /// A run's write.
+    Write(Write),
+}
+
+/// What a [`Change`] came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Of `Accept`.
+    Stored(Stored),
+    /// Of `Write`.
+    Written(Result<Written, WriteError>),
+}
+
 /// What a write came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {

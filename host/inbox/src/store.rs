@@ -15,7 +15,8 @@ use jackfield_sdk::run::Fence;
 use uuid::Uuid;
 
 use crate::model::{
-    Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, State, Stored, Summary, Write, WriteError, Written,
+    Change, Changed, Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, State, Stored, Summary, Write,
+    WriteError, Written,
 };
 
 /// Why a call did nothing.
@@ -77,13 +78,41 @@ impl ClaimRequest {
 /// A durable inbox.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Stores work, each in one commit with its dedup key and job. Answers in the order given. The same key twice in one
+    /// Stores work and applies writes of runs, in as few commits as the store can. Answers in the order given.
+    ///
+    /// **Work**: each in one commit with its dedup key and job. The same key twice in one
     /// batch is one `New` and duplicates. A key whose work is dead re-arms it (`Resume`) when its kind
     /// [`rearms`](crate::model::WorkKind::rearms); otherwise it is a duplicate.
     ///
     /// New work with a lease ([`NewWork::lease`]) is `Begun` when it has no lane, or when it is the first of its lane in the
     /// batch, no job of the lane runs and none is pending: exactly as if it had been stored and claimed.
-    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>>;
+    ///
+    /// **Writes**: a `Park` deletes the lane lease, keeps the absolute deadline and clears `maybe_done`.
+    /// An `End` releases the lane in the same commit, records the attempt (not for `Released`, `Held`) and, when ended,
+    /// removes the job and writes state, outcome and times to the delivery. `Retry` sets run_at. Preempted ends do not
+    /// count: attempts goes back by one. Every one of these, and a kept step, begins the count of lost leases anew; a park
+    /// begins the count of failures anew, because the retry window is about the stretch that fails.
+    async fn change(&self, changes: &[Change]) -> StoreResult<Vec<Changed>>;
+
+    /// [`Store::change`] for work alone.
+    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
+        let changes: Vec<Change> = batch.iter().cloned().map(Change::Accept).collect();
+        let stored = |changed| match changed {
+            Changed::Stored(stored) => Some(stored),
+            Changed::Written(_) => None,
+        };
+        Ok(self.change(&changes).await?.into_iter().filter_map(stored).collect())
+    }
+
+    /// [`Store::change`] for writes alone.
+    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        let changes: Vec<Change> = writes.iter().cloned().map(Change::Write).collect();
+        let written = |changed| match changed {
+            Changed::Written(written) => Some(written),
+            Changed::Stored(_) => None,
+        };
+        Ok(self.change(&changes).await?.into_iter().filter_map(written).collect())
+    }
 
     /// Claims due heads of one plugin, those that are due longest first: pending with `run_at` passed, or waiting whose
     /// signal came or deadline passed. A job of a lane is a head when no job of the lane runs and no earlier pending one is
@@ -98,13 +127,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Plugins that have something due.
     async fn due(&self) -> StoreResult<Vec<String>>;
-
-    /// Applies writes in one commit. A `Park` deletes the lane lease, keeps the absolute deadline and clears `maybe_done`.
-    /// An `End` releases the lane in the same commit, records the attempt (not for `Released`, `Held`) and, when ended,
-    /// removes the job and writes state, outcome and times to the delivery. `Retry` sets run_at. Preempted ends do not
-    /// count: attempts goes back by one. Every one of these, and a kept step, begins the count of lost leases anew; a park
-    /// begins the count of failures anew, because the retry window is about the stretch that fails.
-    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>>;
 
     /// Extends leases; gives the ones that are lost.
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>>;

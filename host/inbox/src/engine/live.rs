@@ -197,7 +197,7 @@ impl Runs {
     async fn commit(&self, fence: Fence, write: Write) -> Result<Written, ServiceError> {
         let run = self.0.live.get(fence).ok_or(ServiceError::Fenced)?;
         loop {
-            let answer: StoreResult<Result<Written, WriteError>> = self.0.writer.submit(write.clone()).await;
+            let answer: StoreResult<Result<Written, WriteError>> = self.0.writers.write(write.clone()).await;
             match answer {
                 Ok(Ok(written)) => return Ok(written),
                 Ok(Err(WriteError::Fenced)) => {

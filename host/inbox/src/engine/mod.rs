@@ -13,6 +13,7 @@ mod retry;
 mod runner;
 mod tend;
 mod work;
+mod writers;
 
 use std::{
     collections::HashMap,
@@ -30,13 +31,13 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{backlog::Backlog, batch::Batcher, breaker::Breakers, live::Live, rate::Rates};
+use self::{backlog::Backlog, breaker::Breakers, live::Live, rate::Rates, writers::Writers};
 pub use self::{
     retry::{Verdict, base_delay, verdict},
     runner::{AttemptKind, Limits, NoObserver, Observer, Policy, Runner},
 };
 use crate::{
-    model::{NewWork, Stored, Write, WriteError, Written},
+    model::{NewWork, Stored},
     store::{Store, StoreResult},
 };
 
@@ -91,8 +92,7 @@ pub struct Inbox(Arc<Core>);
 pub(crate) struct Core {
     store: Arc<dyn Store>,
     settings: Settings,
-    accepts: Batcher<NewWork, Stored>,
-    writer: Batcher<Write, Result<Written, WriteError>>,
+    writers: Writers,
     live: Live,
     runners: ArcSwap<HashMap<String, Arc<Runner>>>,
     /// Why the plugins that are known and do not run are not there.
@@ -115,36 +115,15 @@ pub(crate) struct Core {
     fired: Mutex<HashMap<(String, String), i64>>,
 }
 
-/// Longest batch of deliveries in bytes.
-const MAX_BATCH_BYTES: usize = 16 << 20;
-
 impl Inbox {
     /// An engine on `store`; nothing runs until [`Inbox::start`] or [`Inbox::turn`].
     pub fn new(store: Arc<dyn Store>, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         let stop = CancellationToken::new();
-        let accepts = Batcher::start(
-            Arc::clone(&store),
-            settings.writers,
-            settings.accept_batch,
-            MAX_BATCH_BYTES,
-            |work: &NewWork| work.body.len(),
-            stop.clone(),
-            |store, batch| store.accept(batch),
-        );
-        let writer = Batcher::start(
-            Arc::clone(&store),
-            settings.writers,
-            settings.write_batch,
-            usize::MAX,
-            |_: &Write| 0,
-            stop.clone(),
-            |store, batch| store.write(batch),
-        );
+        let writers = Writers::start(&store, &settings, &stop);
         Self(Arc::new(Core {
             store,
             settings,
-            accepts,
-            writer,
+            writers,
             live: Live::default(),
             runners: ArcSwap::default(),
             absent: ArcSwap::default(),
@@ -172,15 +151,12 @@ impl Inbox {
         let (plugin, held) = (work.plugin.clone(), work.held.is_some());
         let begin = work::begin_when_stored(&self.0, &mut work);
         let core = Arc::clone(&self.0);
-        let follow = move |work: NewWork, stored: StoreResult<Stored>| {
-            match (&stored, begin) {
-                (Ok(Stored::Begun(_, now)), Some(begin)) => begin.go(&core, work, *now),
-                (Ok(Stored::New(_)), _) => core.backlog.queue(&work),
-                _ => {}
-            }
-            stored
+        let follow = move |work: NewWork, stored: &StoreResult<Stored>| match (stored, begin) {
+            (Ok(Stored::Begun(_, now)), Some(begin)) => begin.go(&core, work, *now),
+            (Ok(Stored::New(_)), _) => core.backlog.queue(&work),
+            _ => {}
         };
-        let stored = self.0.accepts.submit_then(work, follow).await?;
+        let stored = self.0.writers.accept(work, follow).await?;
         if matches!(stored, Stored::Duplicate(_) | Stored::Begun(..)) {
             return Ok(stored);
         }

@@ -82,25 +82,24 @@ pub(super) async fn fire_schedules(core: &Arc<Core>) -> StoreResult<()> {
                 continue;
             }
             let slot_text = crate::when::text(slot);
-            core.accepts
-                .submit(NewWork {
-                    id: Uuid::now_v7(),
-                    kind: WorkKind::Schedule,
-                    plugin: name.0.clone(),
-                    handler: name.1.clone(),
-                    tenant: String::new(),
-                    dedup: DedupKey::of(&name.0, &format!("schedule:{}", name.1), "", &slot_text),
-                    delivery_id: slot_text,
-                    event: name.1.clone(),
-                    lane: Some(format!("schedule:{}", name.1)),
-                    headers: Vec::new(),
-                    body: Bytes::new(),
-                    delay_ms: 0,
-                    held: None,
-                    lease_ms: None,
-                    death: None,
-                })
-                .await?;
+            let slot_work = NewWork {
+                id: Uuid::now_v7(),
+                kind: WorkKind::Schedule,
+                plugin: name.0.clone(),
+                handler: name.1.clone(),
+                tenant: String::new(),
+                dedup: DedupKey::of(&name.0, &format!("schedule:{}", name.1), "", &slot_text),
+                delivery_id: slot_text,
+                event: name.1.clone(),
+                lane: Some(format!("schedule:{}", name.1)),
+                headers: Vec::new(),
+                body: Bytes::new(),
+                delay_ms: 0,
+                held: None,
+                lease_ms: None,
+                death: None,
+            };
+            core.writers.accept(slot_work, |_, _| {}).await?;
             core.tell(name.0.clone());
             core.fired
                 .lock()

@@ -477,7 +477,7 @@ async fn write_end(core: &Core, claimed: &Claimed, policy: Option<Policy>, mut e
     let fence = claimed.fence;
     let mut refusals = 0;
     loop {
-        match core.writer.submit(Write::End(fence, Box::new(end.clone()))).await {
+        match core.writers.write(Write::End(fence, Box::new(end.clone()))).await {
             Ok(Ok(_)) => return,
             Ok(Err(WriteError::Fenced)) => {
                 tracing::warn!("the lease was lost; this run's end is not written");

@@ -16,9 +16,7 @@ use uuid::Uuid;
 
 use self::table::Tables;
 use crate::{
-    model::{
-        Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, State, Stored, Summary, Write, WriteError, Written,
-    },
+    model::{Change, Changed, Claimed, Count, Detail, Filter, Replay, ReplayMode, State, Stored, Summary},
     store::{ClaimRequest, Store, StoreError, StoreResult, arms},
 };
 
@@ -57,18 +55,23 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
+    async fn change(&self, changes: &[Change]) -> StoreResult<Vec<Changed>> {
         let (mut tables, now) = self.open()?;
-        let mut stored: Vec<Stored> = batch.iter().map(|work| tables.accept(work.clone(), now)).collect();
-        for (work, stored) in batch.iter().zip(&mut stored) {
-            if *stored == Stored::New(work.id)
+        let change = |change: &Change| match change {
+            Change::Accept(work) => Changed::Stored(tables.accept(work.clone(), now)),
+            Change::Write(write) => Changed::Written(tables.write(write.clone(), now)),
+        };
+        let mut changed: Vec<Changed> = changes.iter().map(change).collect();
+        for (change, changed) in changes.iter().zip(&mut changed) {
+            if let Change::Accept(work) = change
+                && *changed == Changed::Stored(Stored::New(work.id))
                 && let Some(lease_ms) = work.lease()
                 && tables.begin(work.id, lease_ms, now)
             {
-                *stored = Stored::Begun(work.id, now);
+                *changed = Changed::Stored(Stored::Begun(work.id, now));
             }
         }
-        Ok(stored)
+        Ok(changed)
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
@@ -86,11 +89,6 @@ impl Store for MemoryStore {
     async fn due(&self) -> StoreResult<Vec<String>> {
         let (tables, now) = self.open()?;
         Ok(tables.due(now))
-    }
-
-    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
-        let (mut tables, now) = self.open()?;
-        Ok(writes.iter().map(|write| tables.write(write.clone(), now)).collect())
     }
 
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {

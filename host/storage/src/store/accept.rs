@@ -23,40 +23,30 @@ type Key = [u8; 16];
 type Fresh = HashMap<Uuid, Option<i64>>;
 
 impl SqlStore {
-    pub(super) async fn accept_batch(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
-        let batch: Vec<&NewWork> = batch.iter().collect();
+    /// On PostgreSQL: what is new is one statement, which commits itself; what is left was there before.
+    pub(super) async fn accept_batch(&self, batch: &[&NewWork]) -> StoreResult<Vec<Stored>> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        if self.db.is_sqlite() {
-            return self.accept_at_once(&batch).await;
-        }
-        // What is new is one statement, which commits itself; what is left was there before.
-        let fresh = self.insert_by_arrays(&self.db.write, &first_of_keys(&batch)).await?;
+        let fresh = self.insert_by_arrays(&self.db.write, &first_of_keys(batch)).await?;
         let left: Vec<&NewWork> = batch
             .iter()
             .filter(|work| !fresh.contains_key(&work.id))
             .copied()
             .collect();
-        let mut left = if left.is_empty() {
-            Vec::new()
-        } else {
-            self.accept_at_once(&left).await?
+        let mut stored_before = Vec::new();
+        if !left.is_empty() {
+            let tx = self.begin().await?;
+            stored_before = self.accept_in(&tx, &left).await?;
+            tx.commit().await.map_err(store_error)?;
         }
-        .into_iter();
+        let mut stored_before = stored_before.into_iter();
         let stored = batch.iter().map(|work| match fresh.get(&work.id) {
             Some(begun) => Some(new(work.id, *begun)),
-            None => left.next(),
+            None => stored_before.next(),
         });
         let stored: Option<Vec<Stored>> = stored.collect();
         stored.ok_or_else(unanswered)
-    }
-
-    async fn accept_at_once(&self, batch: &[&NewWork]) -> StoreResult<Vec<Stored>> {
-        let tx = self.begin().await?;
-        let stored = self.accept_in(&tx, batch).await?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(stored)
     }
 
     /// Within a transaction, so that a death notice commits with the death.

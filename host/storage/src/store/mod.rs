@@ -22,7 +22,10 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_inbox::{
-    model::{Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, Write, WriteError, Written},
+    model::{
+        Change, Changed, Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, Write,
+        WriteError, Written,
+    },
     store::{ClaimRequest, Store, StoreResult},
 };
 use jackfield_sdk::run::Fence;
@@ -84,21 +87,49 @@ impl SqlStore {
     async fn begin(&self) -> StoreResult<DatabaseTransaction> {
         self.db.begin().await.map_err(store_error)
     }
+
+    /// Everything in one transaction.
+    async fn change_at_once(
+        &self,
+        works: &[&NewWork],
+        writes: &[&Write],
+    ) -> StoreResult<(Vec<Stored>, Vec<Result<Written, WriteError>>)> {
+        let tx = self.begin().await?;
+        let stored = self.accept_in(&tx, works).await?;
+        let written = self.write_in(&tx, writes).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok((stored, written))
+    }
 }
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
-        persistently(|| self.accept_batch(batch)).await
+    async fn change(&self, changes: &[Change]) -> StoreResult<Vec<Changed>> {
+        let (mut works, mut writes) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Accept(work) => works.push(work),
+                Change::Write(write) => writes.push(write),
+            }
+        }
+        let (stored, written) = if self.db.is_sqlite() {
+            persistently(|| self.change_at_once(&works, &writes)).await?
+        } else {
+            let stored = persistently(|| self.accept_batch(&works)).await?;
+            (stored, persistently(|| self.write_batch(&writes)).await?)
+        };
+        let (mut stored, mut written) = (stored.into_iter(), written.into_iter());
+        let answer = |change: &Change| match change {
+            Change::Accept(_) => stored.next().map(Changed::Stored),
+            Change::Write(_) => written.next().map(Changed::Written),
+        };
+        Ok(changes.iter().map_while(answer).collect())
     }
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
         persistently(|| self.claim_heads(request)).await
     }
     async fn due(&self) -> StoreResult<Vec<String>> {
         self.due_plugins().await
-    }
-    async fn write(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
-        persistently(|| self.write_batch(writes)).await
     }
     async fn heartbeat(&self, fences: &[Fence], lease_ms: u64) -> StoreResult<Vec<Fence>> {
         persistently(|| self.extend_leases(fences, lease_ms)).await

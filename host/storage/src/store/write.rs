@@ -27,17 +27,34 @@ struct Owned {
 }
 
 impl SqlStore {
-    pub(super) async fn write_batch(&self, writes: &[Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
-        if let Some(dones) = self.only_dones(writes) {
+    /// On PostgreSQL: a batch that only ends what went well is one statement, which commits itself.
+    pub(super) async fn write_batch(&self, writes: &[&Write]) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(dones) = Self::only_dones(writes) {
             let ended = self.end_done_by_arrays(&self.db.write, &dones).await?;
-            let answer = |write: &Write| ended.contains(&write.fence().job).then_some(Written::Ok);
+            let answer = |write: &&Write| ended.contains(&write.fence().job).then_some(Written::Ok);
             return Ok(writes
                 .iter()
                 .map(|write| answer(write).ok_or(WriteError::Fenced))
                 .collect());
         }
         let tx = self.begin().await?;
-        let owned = self.lock_owned(&tx, writes).await?;
+        let answers = self.write_in(&tx, writes).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(answers)
+    }
+
+    pub(super) async fn write_in(
+        &self,
+        tx: &DatabaseTransaction,
+        writes: &[&Write],
+    ) -> StoreResult<Vec<Result<Written, WriteError>>> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owned = self.lock_owned(tx, writes).await?;
         let mut let_go = HashSet::new();
         let mut answers = vec![Err(WriteError::Fenced); writes.len()];
         let (mut memos, mut dones, mut found) = (Vec::new(), Vec::new(), Vec::new());
@@ -59,7 +76,7 @@ impl SqlStore {
                     Written::Ok
                 }
                 Write::Park(_, wait) => {
-                    let parked = self.park(&tx, fence, job, wait).await?;
+                    let parked = self.park(tx, fence, job, wait).await?;
                     if parked == Written::Ok {
                         let_go.insert(fence.job);
                     }
@@ -69,26 +86,22 @@ impl SqlStore {
                     let_go.insert(fence.job);
                     match &end.next {
                         Next::Done(_) => dones.push((fence, job, end.as_ref())),
-                        _ => self.end_otherwise(&tx, fence, job, end).await?,
+                        _ => self.end_otherwise(tx, fence, job, end).await?,
                     }
                     Written::Ok
                 }
             });
         }
-        self.put_memos(&tx, &memos).await?;
-        self.forget_lost(&tx, &found).await?;
-        self.end_done(&tx, &dones).await?;
-        tx.commit().await.map_err(store_error)?;
+        self.put_memos(tx, &memos).await?;
+        self.forget_lost(tx, &found).await?;
+        self.end_done(tx, &dones).await?;
         Ok(answers)
     }
 
-    /// What a batch ends well, when it does nothing else: that is one statement on PostgreSQL, which commits itself.
-    fn only_dones<'w>(&self, writes: &'w [Write]) -> Option<Vec<(Fence, &'w AttemptEnd)>> {
-        if self.db.is_sqlite() {
-            return None;
-        }
+    /// What a batch ends well, when it does nothing else.
+    fn only_dones<'w>(writes: &[&'w Write]) -> Option<Vec<(Fence, &'w AttemptEnd)>> {
         let mut jobs = HashSet::new();
-        let done = |write: &'w Write| match write {
+        let done = |write: &&'w Write| match write {
             Write::End(fence, end) if matches!(end.next, Next::Done(_)) && jobs.insert(fence.job) => {
                 Some((*fence, end.as_ref()))
             }
@@ -98,7 +111,11 @@ impl SqlStore {
     }
 
     /// Locks the jobs that are written, and tells which token runs them now.
-    async fn lock_owned(&self, tx: &DatabaseTransaction, writes: &[Write]) -> StoreResult<HashMap<Uuid, (i64, Owned)>> {
+    async fn lock_owned(
+        &self,
+        tx: &DatabaseTransaction,
+        writes: &[&Write],
+    ) -> StoreResult<HashMap<Uuid, (i64, Owned)>> {
         let ids: Vec<Uuid> = writes.iter().map(|write| write.fence().job).collect();
         let lock = if self.db.is_sqlite() { "" } else { "FOR NO KEY UPDATE" };
         let locked = format!(
