@@ -7,8 +7,8 @@ use bytes::Bytes;
 use jackfield_inbox::{
     memory::MemoryStore,
     model::{
-        Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, WorkKind, Write, WriteError,
-        Written,
+        Change, Changed, Claimed, Count, Detail, Filter, NewWork, Replay, ReplayMode, Stored, Summary, WorkKind, Write,
+        WriteError, Written,
     },
     store::{ClaimRequest, Store, StoreError, StoreResult},
 };
@@ -135,6 +135,29 @@ fn wait_is_over(memos: &[Memo], step: &str) -> bool {
 
 #[async_trait]
 impl Store for Mounted {
+    // Each kind for itself: what strikes one does not look at the other.
+    async fn change(&self, changes: &[Change]) -> StoreResult<Vec<Changed>> {
+        let (mut work, mut writes) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Accept(one) => work.push(one.clone()),
+                Change::Write(one) => writes.push(one.clone()),
+            }
+        }
+        let (mut stored, mut written) = (Vec::new().into_iter(), Vec::new().into_iter());
+        if !work.is_empty() {
+            stored = self.accept(&work).await?.into_iter();
+        }
+        if !writes.is_empty() {
+            written = self.write(&writes).await?.into_iter();
+        }
+        let answer = |change: &Change| match change {
+            Change::Accept(_) => stored.next().map(Changed::Stored),
+            Change::Write(_) => written.next().map(Changed::Written),
+        };
+        Ok(changes.iter().filter_map(answer).collect())
+    }
+
     async fn accept(&self, batch: &[NewWork]) -> StoreResult<Vec<Stored>> {
         let store = self.open()?;
         let mut answers: Vec<Option<Stored>> = Vec::with_capacity(batch.len());
