@@ -65,6 +65,21 @@ pub(crate) fn build(libraries: &[Library], beside: &[&str], release: bool) -> Re
     Ok(folder)
 }
 
+/// Builds the example that brings versions of its own, where its suite looks for it: a build beside the suites would take the
+/// processor away from them.
+pub(crate) fn build_apart() -> Result<()> {
+    must(
+        cargo(&[
+            "build",
+            "--quiet",
+            "--locked",
+            "--manifest-path",
+            "examples/parcels/Cargo.toml",
+        ])
+        .env("CARGO_TARGET_DIR", root().join("target/foreign")),
+    )
+}
+
 fn packages(command: &mut Command, libraries: &[Library], beside: &[&str]) {
     let mut packages: Vec<&str> = libraries
         .iter()

@@ -77,6 +77,9 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
     let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
     let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
+    if options.filter.is_none() {
+        plugins::build_apart()?;
+    }
     let host = root()
         .join("target")
         .join(if dev { "debug" } else { "release" })

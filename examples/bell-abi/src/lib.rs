@@ -130,12 +130,7 @@ unsafe extern "C" fn instance(host: *const abi::Host, out: *mut abi::Buffer) -> 
     Box::into_raw(Box::new(bell)) as *const abi::Instance
 }
 
-unsafe extern "C" fn call(
-    instance: *const abi::Instance,
-    op: u32,
-    input: abi::Slice,
-    span: u64,
-) -> abi::Future {
+unsafe extern "C" fn call(instance: *const abi::Instance, op: u32, input: abi::Slice, span: u64) -> abi::Future {
     // SAFETY: only `instance` makes instances with this vtable; the input is lent for this call.
     let (bell, input) = unsafe { (&*(instance as *const Bell), view(&input)) };
     let answered = catch_unwind(AssertUnwindSafe(|| match op {
@@ -144,7 +139,10 @@ unsafe extern "C" fn call(
         abi::OP_HEALTH => (abi::READY, br#"{"status":"healthy"}"#.to_vec()),
         // The host reads the secrets itself, so another one needs no new instance.
         abi::OP_RECONFIGURE => (abi::READY, b"true".to_vec()),
-        other => (abi::FAILED, format!("the bell does not know operation {}", other).into_bytes()),
+        other => (
+            abi::FAILED,
+            format!("the bell does not know operation {}", other).into_bytes(),
+        ),
     }));
     let (status, bytes) = answered.unwrap_or_else(|panic| (abi::PANICKED, text_of(panic).into_bytes()));
     done(status, bytes)
@@ -153,7 +151,10 @@ unsafe extern "C" fn call(
 impl Bell {
     /// One attempt of a job: a `JobCall` in, a `JobEnd` out.
     fn run(&self, input: &[u8], span: u64) -> (u32, Vec<u8>) {
-        let body = match pack::Reader::new(input).member("delivery").and_then(|it| it.member("body")) {
+        let body = match pack::Reader::new(input)
+            .member("delivery")
+            .and_then(|it| it.member("body"))
+        {
             Some(mut body) => body.blob().unwrap_or_default(),
             None => return (abi::FAILED, b"the job has no body".to_vec()),
         };

@@ -51,14 +51,21 @@ impl Plugin for Parcels {
     }
 
     fn routes(routes: &mut Routes<Self>) {
-        routes.add(routes!(overview)).add(routes!(whereabouts)).add(routes!(keep_token));
+        routes
+            .add(routes!(overview))
+            .add(routes!(whereabouts))
+            .add(routes!(keep_token));
     }
 
     fn webhooks(hooks: &mut Webhooks<Self>) {
         hooks
             .at("/parcels/events")
             .name("moved")
-            .verify(Verify::hmac_sha256("X-Carrier-Signature").prefix("sha256=").secrets("secrets"))
+            .verify(
+                Verify::hmac_sha256("X-Carrier-Signature")
+                    .prefix("sha256=")
+                    .secrets("secrets"),
+            )
             .delivery_id(header("X-Carrier-Delivery"))
             .tenant(json("/shop"))
             .lane(json("/parcel"))
@@ -178,10 +185,14 @@ impl Parcels {
         let moves = run
             .step("record", |_| parcel::record(&self.host, &event, &digits, now_ms))
             .await?;
-        run.step("forget", |_| async { self.host.kv().delete(&format!("parcel/{id}")).await })
-            .await?;
-        run.step("announce", |_| async { self.host.pubsub().publish("moves", event.parcel.clone()).await })
-            .await?;
+        run.step("forget", |_| async {
+            self.host.kv().delete(&format!("parcel/{id}")).await
+        })
+        .await?;
+        run.step("announce", |_| async {
+            self.host.pubsub().publish("moves", event.parcel.clone()).await
+        })
+        .await?;
         if event.state == "arrived" {
             run.step("tell", |attempt| async move {
                 let once = JobOptions {
@@ -207,11 +218,18 @@ impl Parcels {
         let token = self.host.vault().get(&event.shop, "token").await?;
         let token = token.ok_or_else(|| Error::permanent(format!("shop `{}` has no token", event.shop)))?;
         let url = self.config.api.join(&label::path_of(&event.parcel)?)?;
-        let request = self.host.http().post(url).bearer(&token).header("Idempotency-Key", attempt.key());
+        let request = self
+            .host
+            .http()
+            .post(url)
+            .bearer(&token)
+            .header("Idempotency-Key", attempt.key());
         let began = self.host.clock().now();
         request.json(event).await?.error_for_status()?;
         let took = self.host.clock().now() - began;
-        self.host.metrics().record("confirm_seconds", &[], took.as_seconds_f64());
+        self.host
+            .metrics()
+            .record("confirm_seconds", &[], took.as_seconds_f64());
         Ok(())
     }
 

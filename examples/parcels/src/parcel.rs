@@ -37,7 +37,9 @@ pub async fn record(host: &Host, event: &Move, digits: &str, now_ms: i64) -> Res
             let parcel = "INSERT INTO parcel (id, shop, state, check_digits, moved_ms) VALUES ($1, $2, $3, $4, $5) \
                           ON CONFLICT (id) DO UPDATE SET state = $3, moved_ms = $5";
             let values = [&event.parcel, &event.shop, &event.state, &digits];
-            let parcel = values.iter().fold(sql(parcel), |statement, value| statement.bind(value.as_str()));
+            let parcel = values
+                .iter()
+                .fold(sql(parcel), |statement, value| statement.bind(value.as_str()));
             tx.execute(parcel.bind(now_ms)).await?;
             let step = sql("INSERT INTO move (parcel, state, at_ms) VALUES ($1, $2, $3)");
             tx.execute(step.bind(event.parcel.as_str()).bind(event.state.as_str()).bind(now_ms))

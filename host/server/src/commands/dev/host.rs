@@ -128,7 +128,9 @@ impl DevHost {
     pub(super) async fn reload(&mut self, id: &str) {
         let path = format!("/api/admin/v1/plugins/{id}/reload");
         match control::call(&self.data_dir, Method::POST, &path, None).await {
-            Ok(row) => say(format_args!("{id} is reloaded, {}", state(&row))),
+            Ok(row) if row["state"] == "active" => say(format_args!("{id} is reloaded, {}", state(&row))),
+            // Its `create` failed, or an operator has paused it.
+            Ok(row) => say(format_args!("{id} is {}", state(&row))),
             // One that is off has nothing to reload; its reason says how to switch it on.
             Err(error) => match self.row(id).await {
                 Ok(row) if row["state"] == "disabled" => say(format_args!("{id} is {}", state(&row))),
@@ -171,8 +173,8 @@ fn ended(status: ExitStatus) -> String {
 
 fn state(row: &Value) -> String {
     let text = |member: &str| row[member].as_str().unwrap_or_default();
-    match row["generation"].as_u64() {
-        Some(number) if number > 0 => format!("{} (generation {number})", text("state")),
-        _ => format!("{} ({})", text("state"), text("reason")),
+    match text("state") {
+        "active" => format!("active (generation {})", row["generation"]),
+        other => format!("{other} ({})", text("reason")),
     }
 }

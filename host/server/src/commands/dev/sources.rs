@@ -88,9 +88,11 @@ impl Sources {
     }
 }
 
-/// What no build reads, or what has a change of its own for every look at it.
+/// What no build reads, such as what this command itself is made to write.
 fn left_out(name: &str) -> bool {
-    name.starts_with('.') || matches!(name, "target" | "data" | "vendor" | "node_modules")
+    name.starts_with('.')
+        || Path::new(name).extension().is_some_and(|kind| kind == "log")
+        || matches!(name, "target" | "data" | "vendor" | "node_modules")
 }
 
 /// The directory and those below it that hold sources.
@@ -138,6 +140,7 @@ mod tests {
         let mut sources = Sources::watch(&scratch);
 
         fs::write(scratch.join("target/debug/libit.so"), "built").unwrap();
+        fs::write(scratch.join("dev.log"), "said").unwrap();
         assert!(stamps(&scratch) == sources.seen);
         fs::write(scratch.join("plugins.toml"), "").unwrap();
         assert!(matches!(sources.changed().await, Changed::PluginsToml));
