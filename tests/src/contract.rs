@@ -108,6 +108,31 @@ pub fn turnstile(build: &str) -> Subject {
     }
 }
 
+/// Secret of a bell.
+pub const BELL_SECRET: &str = "a secret of a bell";
+
+/// A bell without the SDK: its page, and where it is rung.
+pub fn bell(id: &'static str, page: &'static str, ring: &'static str) -> Subject {
+    Subject {
+        id,
+        route: (page, "rung"),
+        panics: None,
+        echo: None,
+        events: None,
+        hook: Some(Hook {
+            path: ring,
+            signature: "x-bell-signature",
+            id: None,
+            secret: BELL_SECRET,
+            body: |number| vec![b'x'; 10 * number],
+            answer: 202,
+            outcome: |number| format!("rung with {} bytes", 10 * number),
+            steps: None,
+        }),
+        settings: None,
+    }
+}
+
 /// Plays everything that the subject can do.
 pub async fn play(stage: &mut impl Stage, subject: &Subject) {
     routes(stage, subject).await;
