@@ -11,7 +11,7 @@ use jackfield_sdk::http::Method;
 use jackfield_testing::{Answer, Carrier as TestCarrier, Contract, State, TestHost, assert_plugin_contract};
 use jackfield_tests::{
     carrier::entry,
-    contract::{Hook, Stage, Subject, play, turnstile},
+    contract::{BELL_SECRET, Hook, Stage, Subject, bell, play, turnstile},
     counter::Counter,
     host::{Host, OPERATOR, binary},
     scratch::Scratch,
@@ -19,6 +19,8 @@ use jackfield_tests::{
 };
 use serde_json::{Value, json};
 use turnstile::Turnstile;
+
+use crate::thirdparty::bells;
 
 /// The real host as a process.
 struct Shipped {
@@ -252,4 +254,28 @@ async fn on_the_host_in_a_shared_library() {
     let Some([first, second]) = builds() else { return };
     in_a_shared_library(&first, &turnstile("first"), &CAPABILITIES).await;
     in_a_shared_library(&second, &turnstile("second"), &CAPABILITIES).await;
+}
+
+/// What does without the SDK, built in a directory of its own.
+async fn rings(make: fn(&Path), file: &str, subject: &Subject) {
+    if binary().is_none() {
+        return;
+    }
+    let scratch = Scratch::new(subject.id);
+    make(&scratch.0);
+    let settings = format!("[plugins.{}.config]\nsecrets = \"{BELL_SECRET}\"\n", subject.id);
+    let entry = entry(subject.id, &scratch.0.join(file), &[]) + &settings;
+    play(&mut Shipped::start(subject, None, entry).await, subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_host_in_a_file_of_rustc_1_63() {
+    let subject = bell("bell-abi", "/bell-abi", "/bell-abi/ring");
+    rings(bells::in_rust, "libbell_abi.so", &subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_host_in_a_file_of_c() {
+    let subject = bell("bell-c", "/bell-c", "/bell-c/ring");
+    rings(bells::in_c, "libbell_c.so", &subject).await;
 }

@@ -16,7 +16,7 @@ fn compile(program: &Path, directory: &Path, arguments: &[&str]) {
 }
 
 /// As `examples/bell-abi/README.md` says.
-fn in_rust(to: &Path) {
+pub(crate) fn in_rust(to: &Path) {
     let rustc = std::env::var_os("JACKFIELD_TEST_OLDEST_RUSTC").unwrap_or_else(|| {
         println!("rustc 1.63 is not there; bell-abi is built with the rustc that is");
         "rustc".into()
@@ -39,7 +39,7 @@ fn in_rust(to: &Path) {
 }
 
 /// As `examples/bell-c/README.md` says, with no warning left.
-fn in_c(to: &Path) {
+pub(crate) fn in_c(to: &Path) {
     let sources = repository();
     let (include, source) = (sources.join("sdk/abi/include"), sources.join("examples/bell-c/bell.c"));
     let arguments = [

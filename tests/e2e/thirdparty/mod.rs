@@ -1,7 +1,7 @@
 //! The third party's way: a plugin is made, built by whatever its author builds with, loaded by the shipped host, called, sent
 //! deliveries, switched and reloaded.
 
-mod bells;
+pub(crate) mod bells;
 mod develop;
 mod foreign;
 mod scaffold;
