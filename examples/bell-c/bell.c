@@ -15,7 +15,7 @@
 /* The manifest: a constant array, because the host reads it without loading the file. `x-enables` switches the plugin on as
  * soon as there is a secret; `x-secret` keeps it out of every log. */
 JACKFIELD_EXPORT const char jackfield_manifest_bell_c[] =
-    "{\"manifest\":1,\"id\":\"bell-c\",\"version\":\"1.0.0\",\"description\":\"A bell in C\",\"abi\":[1,0],"
+    "{\"manifest\":1,\"id\":\"bell-c\",\"version\":\"1.0.0\",\"description\":\"A bell in C\",\"abi\":[1,1],"
     "\"target\":\"" JACKFIELD_TARGET "\",\"panic\":\"unwind\","
     "\"config_schema\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"secrets\"],\"properties\":{"
     "\"secrets\":{\"description\":\"Secrets the bell signs with\",\"x-secret\":true,\"x-enables\":true,"
@@ -334,7 +334,7 @@ static void release(const jackfield_instance *instance) {
     free(bell);
 }
 
-static const jackfield_instance_vtable INSTANCE = {sizeof(jackfield_instance_vtable), call, serve, retire, release};
+static const jackfield_instance_vtable INSTANCE = {sizeof(jackfield_instance_vtable), call, serve, retire, release, 0};
 
 /* ---- The entry ------------------------------------------------------------------------------------------------------ */
 

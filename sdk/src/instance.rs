@@ -84,6 +84,10 @@ pub trait Instance: Send + Sync {
     fn reconfigure(&self, config: serde_json::Value) -> BoxFuture<'static, Result<Reconfigured, String>>;
     /// Lets go of what it holds; the host adds the deadline.
     fn drain(&self) -> BoxFuture<'static, ()>;
+    /// How many tasks its own runtime has; none when it has no runtime of its own, or does not tell.
+    fn tasks(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The descriptor of `P`, from its declarations.

@@ -46,7 +46,7 @@ macro_rules! env_of_target {
 
 /// The manifest. `x-enables` switches the plugin on as soon as there is a secret; `x-secret` keeps it out of every log.
 const MANIFEST: &str = concat!(
-    r#"{"manifest":1,"id":"bell-abi","version":"1.0.0","description":"A bell without the SDK","abi":[1,0],"target":""#,
+    r#"{"manifest":1,"id":"bell-abi","version":"1.0.0","description":"A bell without the SDK","abi":[1,1],"target":""#,
     arch!(),
     "-unknown-linux-",
     env_of_target!(),
@@ -104,6 +104,7 @@ static INSTANCE: abi::InstanceVtable = abi::InstanceVtable {
     serve,
     retire,
     release,
+    tasks: None,
 };
 
 unsafe extern "C" fn descriptor(out: *mut abi::Buffer) -> u32 {

@@ -42,12 +42,11 @@ pub struct Generation {
     _counted: Counted,
 }
 
-/// Counts the generations of a plugin that are in memory.
-struct Counted(metrics::Gauge);
+/// Counts one up for as long as it lives.
+pub(crate) struct Counted(metrics::Gauge);
 
 impl Counted {
-    fn new(plugin: &str) -> Self {
-        let gauge = metrics::gauge!("jackfield_plugin_generations", "plugin" => plugin.to_owned());
+    pub(crate) fn up(gauge: metrics::Gauge) -> Self {
         gauge.increment(1.0);
         Self(gauge)
     }
@@ -92,7 +91,7 @@ impl Generation {
             code.descriptor(),
             limits,
         );
-        let counted = Counted::new(&wanted.id);
+        let generations = metrics::gauge!("jackfield_plugin_generations", "plugin" => wanted.id.clone());
         Ok(Arc::new(Self {
             runner: Arc::new(runner),
             wanted: ArcSwap::from_pointee(wanted),
@@ -100,7 +99,7 @@ impl Generation {
             in_flight: TaskTracker::new(),
             draining: AtomicBool::new(false),
             ended: CancellationToken::new(),
-            _counted: counted,
+            _counted: Counted::up(generations),
         }))
     }
 

@@ -23,7 +23,7 @@ use jackfield_sdk::{
 };
 use uuid::Uuid;
 
-use crate::{series::Series, wanted::Wanted};
+use crate::{generation::Counted, series::Series, wanted::Wanted};
 
 /// What the host has to offer; one for all plugins.
 #[derive(Clone)]
@@ -129,6 +129,13 @@ impl Services for PluginServices {
     }
     fn clock(&self) -> &dyn ClockService {
         self.backends.clock.as_ref()
+    }
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        let counted = Counted::up(metrics::gauge!("jackfield_plugin_tasks", "plugin" => self.plugin.clone()));
+        tokio::spawn(async move {
+            let _counted = counted;
+            task.await;
+        });
     }
 }
 

@@ -71,6 +71,9 @@ impl Instance for TimedInstance {
     fn drain(&self) -> BoxFuture<'static, ()> {
         self.time("drain", self.instance.drain())
     }
+    fn tasks(&self) -> Option<u64> {
+        self.instance.tasks()
+    }
 }
 
 /// Where the polls of one plugin are recorded.

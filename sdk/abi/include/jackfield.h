@@ -9,8 +9,11 @@
  * - **Two symbols** per plugin, with `-` in the id written `_`: `jackfield_manifest_{id}`, a constant with JSON text
  *   that the host reads without loading the file (JACKFIELD_MANIFEST_PREFIX), and `jackfield_entry_{id}`, an jackfield_entry_fn.
  * - **Evolution**: every struct that may grow begins with `size`, the bytes its maker knew, and grows at its end only.
- *   Whoever reads a field first checks that `size` covers it. JACKFIELD_MAJOR changes when that is not enough; JACKFIELD_MINOR counts
- *   additions.
+ *   Whoever reads a field first checks that `size` covers it, and goes without what is missing. JACKFIELD_MAJOR changes when
+ *   that is not enough; JACKFIELD_MINOR counts additions. A host runs plugins of its own minor and of every earlier one, never
+ *   of a later one: what a plugin gives may be shorter than the host's struct, what a host gives may be longer than the
+ *   plugin's. What is added to a plugin's structs may be null, so that a source that does not know it builds as before where
+ *   what is not named is zero. jackfield_slice, jackfield_buffer, jackfield_header, jackfield_future, jackfield_body and jackfield_response_future never grow.
  * - **Ownership**: an owned value is freed by its own function, exactly once, by whoever holds it. Nothing that one side
  *   allocates is freed by the other's allocator. Borrowed values (jackfield_slice, `*const Waker`, `*const RequestHead`) are
  *   valid until the call returns.
@@ -52,8 +55,8 @@ typedef struct jackfield_host_vtable jackfield_host_vtable;
 /* Incompatible changes so far. */
 #define JACKFIELD_MAJOR 1
 
-/* Compatible additions since JACKFIELD_MAJOR. */
-#define JACKFIELD_MINOR 0
+/* Compatible additions since JACKFIELD_MAJOR. 1: `jackfield_instance_vtable.tasks`, `jackfield_host_vtable.record`. */
+#define JACKFIELD_MINOR 1
 
 /* What a manifest symbol's name begins with. */
 #define JACKFIELD_MANIFEST_PREFIX "jackfield_manifest_"
@@ -159,7 +162,7 @@ struct jackfield_request_head {
     size_t headers_len;
     /* Who calls, as JSON `{"id","kind","scopes"}`; empty for the anonymous. */
     jackfield_slice principal;
-    /* Id of the host's span that the plugin's spans belong under; 0 for none. */
+    /* Id of the host's span that the plugin's spans belong under; 0 for the one that the host is in while it polls. */
     uint64_t span;
 };
 
@@ -245,10 +248,12 @@ struct jackfield_entry {
 /* Runs one attempt of a job; takes a `JobCall`, gives a `JobEnd` (MessagePack). */
 #define JACKFIELD_OP_RUN 2
 
-/* The plugin's own verification; takes `[hook, [[name, value]…], body]`, gives a boolean (MessagePack). */
+/* The plugin's own verification; takes `[hook, [[name, value]…], body]`, gives `{"Ok": boolean}` or `{"Err": Failure}`
+ * (MessagePack). */
 #define JACKFIELD_OP_VERIFY 3
 
-/* The secrets of a webhook for a sender; takes `[hook, key]`, gives a list of `[value, not_after_ms or nil]` (MessagePack). */
+/* The secrets of a webhook for a sender; takes `[hook, key]`, gives `{"Ok": [[value, not_after_ms or nil]…]}` or
+ * `{"Err": Failure}` (MessagePack). */
 #define JACKFIELD_OP_SECRETS 4
 
 /* How it is; takes nothing, gives `{"status","detail"}` (JSON). */
@@ -278,6 +283,8 @@ struct jackfield_instance_vtable {
     void (*retire)(const jackfield_instance *instance);
     /* Drops it. Called once, last. */
     void (*release)(const jackfield_instance *instance);
+    /* How many tasks its own runtime has; the host only shows the number. Since minor 1; none when it has no such runtime. */
+    uint64_t (*tasks)(const jackfield_instance *instance);
 };
 
 /* The host, as one instance sees it. A pointer to an object whose first word is its vtable. */
@@ -326,7 +333,8 @@ struct jackfield_host_vtable {
     void (*metric)(const jackfield_host *host, uint32_t kind, jackfield_slice name, jackfield_slice labels, double value);
     /* The most verbose level that is written. */
     uint32_t (*level)(const jackfield_host *host);
-    /* Opens a span under `parent` (0 for the one that the host is in) and gives its id. `fields` is a JSON object. */
+    /* Opens a span of a level under `parent` (0 for the one that the host is in) and gives its id; 0 when it is not kept,
+     * and then what is said in it is said in `parent`. `fields` is a JSON object. */
     uint64_t (*span)(const jackfield_host *host, uint64_t parent, uint32_t level, jackfield_slice name, jackfield_slice fields);
     /* Ends a span. */
     void (*close)(const jackfield_host *host, uint64_t span);
@@ -334,6 +342,8 @@ struct jackfield_host_vtable {
     void (*event)(const jackfield_host *host, uint64_t span, uint32_t level, jackfield_slice target, jackfield_slice fields);
     /* Runs a task until it ends or the instance is retired; its result is dropped. */
     void (*spawn)(const jackfield_host *host, jackfield_future task);
+    /* Adds fields (a JSON object) to a span. Since minor 1; without it they are lost. */
+    void (*record)(const jackfield_host *host, uint64_t span, jackfield_slice fields);
 };
 
 /* What a manifest and an entry are declared with. */

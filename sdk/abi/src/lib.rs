@@ -8,8 +8,11 @@
 //! - **Two symbols** per plugin, with `-` in the id written `_`: `jackfield_manifest_{id}`, a constant with JSON text
 //!   that the host reads without loading the file ([`MANIFEST_PREFIX`]), and `jackfield_entry_{id}`, an [`EntryFn`].
 //! - **Evolution**: every struct that may grow begins with `size`, the bytes its maker knew, and grows at its end only.
-//!   Whoever reads a field first checks that `size` covers it. [`MAJOR`] changes when that is not enough; [`MINOR`] counts
-//!   additions.
+//!   Whoever reads a field first checks that `size` covers it, and goes without what is missing. [`MAJOR`] changes when
+//!   that is not enough; [`MINOR`] counts additions. A host runs plugins of its own minor and of every earlier one, never
+//!   of a later one: what a plugin gives may be shorter than the host's struct, what a host gives may be longer than the
+//!   plugin's. What is added to a plugin's structs may be null, so that a source that does not know it builds as before where
+//!   what is not named is zero. [`Slice`], [`Buffer`], [`Header`], [`Future`], [`Body`] and [`ResponseFuture`] never grow.
 //! - **Ownership**: an owned value is freed by its own function, exactly once, by whoever holds it. Nothing that one side
 //!   allocates is freed by the other's allocator. Borrowed values ([`Slice`], `*const Waker`, `*const RequestHead`) are
 //!   valid until the call returns.
@@ -25,8 +28,8 @@ use core::ffi::c_void;
 
 /// Incompatible changes so far.
 pub const MAJOR: u32 = 1;
-/// Compatible additions since [`MAJOR`].
-pub const MINOR: u32 = 0;
+/// Compatible additions since [`MAJOR`]. 1: [`InstanceVtable::tasks`], [`HostVtable::record`].
+pub const MINOR: u32 = 1;
 
 /// What a manifest symbol's name begins with.
 pub const MANIFEST_PREFIX: &str = "jackfield_manifest_";
@@ -136,7 +139,7 @@ pub struct RequestHead {
     pub headers_len: usize,
     /// Who calls, as JSON `{"id","kind","scopes"}`; empty for the anonymous.
     pub principal: Slice,
-    /// Id of the host's span that the plugin's spans belong under; 0 for none.
+    /// Id of the host's span that the plugin's spans belong under; 0 for the one that the host is in while it polls.
     pub span: u64,
 }
 
@@ -227,9 +230,11 @@ pub struct Entry {
 pub const OP_CREATE: u32 = 1;
 /// Runs one attempt of a job; takes a `JobCall`, gives a `JobEnd` (MessagePack).
 pub const OP_RUN: u32 = 2;
-/// The plugin's own verification; takes `[hook, [[name, value]…], body]`, gives a boolean (MessagePack).
+/// The plugin's own verification; takes `[hook, [[name, value]…], body]`, gives `{"Ok": boolean}` or `{"Err": Failure}`
+/// (MessagePack).
 pub const OP_VERIFY: u32 = 3;
-/// The secrets of a webhook for a sender; takes `[hook, key]`, gives a list of `[value, not_after_ms or nil]` (MessagePack).
+/// The secrets of a webhook for a sender; takes `[hook, key]`, gives `{"Ok": [[value, not_after_ms or nil]…]}` or
+/// `{"Err": Failure}` (MessagePack).
 pub const OP_SECRETS: u32 = 4;
 /// How it is; takes nothing, gives `{"status","detail"}` (JSON).
 pub const OP_HEALTH: u32 = 5;
@@ -258,6 +263,8 @@ pub struct InstanceVtable {
     pub retire: unsafe extern "C" fn(instance: *const Instance),
     /// Drops it. Called once, last.
     pub release: unsafe extern "C" fn(instance: *const Instance),
+    /// How many tasks its own runtime has; the host only shows the number. Since minor 1; none when it has no such runtime.
+    pub tasks: Option<unsafe extern "C" fn(instance: *const Instance) -> u64>,
 }
 
 /// The host, as one instance sees it. A pointer to an object whose first word is its vtable.
@@ -302,7 +309,8 @@ pub struct HostVtable {
     pub metric: unsafe extern "C" fn(host: *const Host, kind: u32, name: Slice, labels: Slice, value: f64),
     /// The most verbose level that is written.
     pub level: unsafe extern "C" fn(host: *const Host) -> u32,
-    /// Opens a span under `parent` (0 for the one that the host is in) and gives its id. `fields` is a JSON object.
+    /// Opens a span of a level under `parent` (0 for the one that the host is in) and gives its id; 0 when it is not kept,
+    /// and then what is said in it is said in `parent`. `fields` is a JSON object.
     pub span: unsafe extern "C" fn(host: *const Host, parent: u64, level: u32, name: Slice, fields: Slice) -> u64,
     /// Ends a span.
     pub close: unsafe extern "C" fn(host: *const Host, span: u64),
@@ -310,6 +318,8 @@ pub struct HostVtable {
     pub event: unsafe extern "C" fn(host: *const Host, span: u64, level: u32, target: Slice, fields: Slice),
     /// Runs a task until it ends or the instance is retired; its result is dropped.
     pub spawn: unsafe extern "C" fn(host: *const Host, task: Future),
+    /// Adds fields (a JSON object) to a span. Since minor 1; without it they are lost.
+    pub record: unsafe extern "C" fn(host: *const Host, span: u64, fields: Slice),
 }
 
 // SAFETY: each is a pointer to a static vtable, and the rules let every object be used from any thread.

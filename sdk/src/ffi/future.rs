@@ -13,7 +13,7 @@ use bytes::Bytes;
 use jackfield_abi as abi;
 use tokio::runtime::{EnterGuard, Handle};
 
-use super::{buffer, guard, quiet, trace, waker};
+use super::{buffer, guard, quiet, sized, trace, waker};
 use crate::service::BoxFuture;
 
 /// Where code of this side runs, whichever thread calls it.
@@ -99,7 +99,8 @@ unsafe extern "C" fn drop_exported(data: *mut c_void) {
 
 /// Theirs, as a future of ours.
 pub(super) struct Imported {
-    future: abi::Future,
+    /// None when it cannot be used.
+    future: Option<abi::Future>,
     done: bool,
 }
 
@@ -110,7 +111,12 @@ impl Imported {
     /// # Safety
     /// `future` follows the rules of [`abi::Future`] and is not used again.
     pub(super) unsafe fn new(future: abi::Future) -> Self {
-        Self { future, done: false }
+        // SAFETY: the caller's promise.
+        let usable = unsafe { sized::reaches(future.vtable, sized::FUTURE) };
+        Self {
+            future: usable.then_some(future),
+            done: false,
+        }
     }
 }
 
@@ -123,10 +129,13 @@ impl Future for Imported {
                 b"a finished future was polled again",
             )));
         }
+        let Some(future) = &self.future else {
+            return Poll::Ready(Answer::Failed(Bytes::from_static(sized::SHORT.as_bytes())));
+        };
         let lent = waker::Lent::new(cx.waker());
         let mut out = buffer::EMPTY;
         // SAFETY: `new`'s promise; the waker and the place live for this call.
-        let status = unsafe { ((*self.future.vtable).poll)(self.future.data, lent.as_abi(), &raw mut out) };
+        let status = unsafe { ((*future.vtable).poll)(future.data, lent.as_abi(), &raw mut out) };
         if status == abi::PENDING {
             return Poll::Pending;
         }
@@ -145,7 +154,9 @@ impl Future for Imported {
 
 impl Drop for Imported {
     fn drop(&mut self) {
-        // SAFETY: `new`'s promise; we drop once.
-        unsafe { ((*self.future.vtable).drop)(self.future.data) }
+        if let Some(future) = &self.future {
+            // SAFETY: `new`'s promise; we drop once.
+            unsafe { ((*future.vtable).drop)(future.data) }
+        }
     }
 }

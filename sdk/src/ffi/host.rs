@@ -1,16 +1,12 @@
 //! The host's side: a plugin behind the boundary as an [`Instance`] like any other.
 
-use std::{
-    mem::{offset_of, size_of},
-    sync::Arc,
-};
+use std::{mem::size_of, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use jackfield_abi as abi;
 use time::OffsetDateTime;
-use tokio::runtime::Handle;
 
 use super::{
     buffer::{self, lend},
@@ -18,6 +14,7 @@ use super::{
     message as over,
     object::HostObject,
     plugin::{pack, unpack},
+    sized,
 };
 use crate::{
     Principal, Reconfigured,
@@ -32,7 +29,12 @@ use crate::{
 
 /// A plugin's code behind the boundary.
 #[derive(Clone, Copy)]
-pub struct Foreign(&'static abi::Entry);
+pub struct Foreign(*const abi::Entry);
+
+// SAFETY: an entry is static, constant, and its functions may be called from any thread.
+unsafe impl Send for Foreign {}
+// SAFETY: as above.
+unsafe impl Sync for Foreign {}
 
 /// Why an entry is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,13 +61,17 @@ impl Foreign {
     /// # Safety
     /// `entry` is null or follows the rules of [`abi::Entry`] for as long as the process runs.
     pub unsafe fn of(entry: *const abi::Entry) -> Result<Self, EntryError> {
-        // SAFETY: the caller's promise.
-        let entry = unsafe { entry.as_ref() }.ok_or(EntryError::Null)?;
-        if entry.size < offset_of!(abi::Entry, instance) + size_of::<usize>() {
-            return Err(EntryError::Size(entry.size));
+        if entry.is_null() {
+            return Err(EntryError::Null);
         }
-        if entry.major != abi::MAJOR || entry.minor > abi::MINOR {
-            let (major, minor) = (entry.major, entry.minor);
+        // SAFETY: the caller's promise; nothing behind the size is read before it is known to be there.
+        let (major, minor) = unsafe {
+            if !sized::reaches(entry, sized::ENTRY) {
+                return Err(EntryError::Size((*entry).size));
+            }
+            ((*entry).major, (*entry).minor)
+        };
+        if major != abi::MAJOR || minor > abi::MINOR {
             return Err(EntryError::Abi { major, minor });
         }
         Ok(Self(entry))
@@ -81,7 +87,7 @@ impl Foreign {
         let mut out = buffer::EMPTY;
         // SAFETY: `of`'s promise; the place lives for this call and is set by it.
         let (status, bytes) = unsafe {
-            let status = (self.0.descriptor)(&raw mut out);
+            let status = ((*self.0).descriptor)(&raw mut out);
             (status, buffer::take(out))
         };
         if status != abi::READY {
@@ -95,7 +101,7 @@ impl Foreign {
         let (text, mut out) = (config.to_string(), buffer::EMPTY);
         // SAFETY: `of`'s promise; view and place live for this call.
         let (status, said) = unsafe {
-            let status = (self.0.validate)(lend(text.as_bytes()), &raw mut out);
+            let status = ((*self.0).validate)(lend(text.as_bytes()), &raw mut out);
             (status, buffer::take_text(out))
         };
         match status {
@@ -116,11 +122,15 @@ impl Foreign {
         let context = host.context();
         // SAFETY: `of`'s promise; one reference to the host is given away.
         let (instance, said) = unsafe {
-            let instance = (self.0.instance)(Arc::into_raw(host).cast(), &raw mut out);
+            let instance = ((*self.0).instance)(Arc::into_raw(host).cast(), &raw mut out);
             (instance, buffer::take_text(out))
         };
         if instance.is_null() {
             return Box::pin(std::future::ready(Err(said)));
+        }
+        // SAFETY: an instance that is not null follows the rules.
+        if !unsafe { sized::reaches((*instance).vtable, sized::INSTANCE) } {
+            return Box::pin(std::future::ready(Err(sized::SHORT.to_owned())));
         }
         let foreign = ForeignInstance(Arc::new(Held { instance, context }));
         let creating = foreign.0.call(abi::OP_CREATE, config.to_string().as_bytes());
@@ -147,14 +157,15 @@ unsafe impl Send for Held {}
 unsafe impl Sync for Held {}
 
 impl Held {
-    fn functions(&self) -> &'static abi::InstanceVtable {
-        // SAFETY: the instance follows the rules; a vtable is static.
-        unsafe { &*(*self.instance).vtable }
+    /// Fields before [`sized::INSTANCE`] may be read.
+    fn functions(&self) -> *const abi::InstanceVtable {
+        // SAFETY: the instance follows the rules.
+        unsafe { (*self.instance).vtable }
     }
 
     fn call(self: &Arc<Self>, op: u32, input: &[u8]) -> Calling {
         // SAFETY: the instance follows the rules; the input is lent for this call.
-        let future = unsafe { Imported::new((self.functions().call)(self.instance, op, lend(input), 0)) };
+        let future = unsafe { Imported::new(((*self.functions()).call)(self.instance, op, lend(input), 0)) };
         Calling {
             future,
             _held: Arc::clone(self),
@@ -164,19 +175,25 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let (instance, functions) = (self.instance as usize, self.functions());
-        let end = move || {
-            let instance = instance as *const abi::Instance;
-            // SAFETY: no future is left, so this is the end; once each, in this order.
-            unsafe {
-                (functions.retire)(instance);
-                (functions.release)(instance);
-            }
-        };
-        // Ending a runtime blocks, which a worker must not.
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(end)),
-            Err(_) => end(),
+        let ending = Ending(self.instance);
+        // Ending a runtime blocks, which a worker must not. It is the host's runtime, whatever the thread is inside of.
+        drop(self.context.handle.spawn_blocking(move || ending.end()));
+    }
+}
+
+/// An instance at its end.
+struct Ending(*const abi::Instance);
+
+// SAFETY: the rules let every object be used from any thread.
+unsafe impl Send for Ending {}
+
+impl Ending {
+    fn end(self) {
+        // SAFETY: no future is left, so this is the end; once each, in this order.
+        unsafe {
+            let functions = (*self.0).vtable;
+            ((*functions).retire)(self.0);
+            ((*functions).release)(self.0);
         }
     }
 }
@@ -240,12 +257,20 @@ impl Instance for ForeignInstance {
         let body = over::export_body(body, Arc::clone(&self.0.context));
         // SAFETY: the instance follows the rules; the head is lent for this call, the body given away.
         let answering =
-            unsafe { over::Imported::new((self.0.functions().serve)(self.0.instance, &raw const head, body)) };
-        let held = Arc::clone(&self.0);
+            unsafe { over::Imported::new(((*self.0.functions()).serve)(self.0.instance, &raw const head, body)) };
+        let (held, span) = (Arc::clone(&self.0), tracing::Span::current());
         Box::pin(async move {
             let answer = answering.await;
-            // The body runs in the instance too.
-            answer.map(|response| response.map(|body| Body::new(Keeping { body, _held: held })))
+            // The body runs in the instance too, after the request's own future has ended.
+            answer.map(|response| {
+                response.map(|body| {
+                    Body::new(Keeping {
+                        body,
+                        span,
+                        _held: held,
+                    })
+                })
+            })
         })
     }
 
@@ -313,6 +338,17 @@ impl Instance for ForeignInstance {
             }
         })
     }
+
+    fn tasks(&self) -> Option<u64> {
+        // SAFETY: the instance follows the rules, and the field is read only when its struct has it.
+        unsafe {
+            let functions = self.0.functions();
+            if !sized::reaches(functions, sized::INSTANCE_TASKS) {
+                return None;
+            }
+            (*functions).tasks.map(|tasks| tasks(self.0.instance))
+        }
+    }
 }
 
 impl ForeignInstance {
@@ -353,10 +389,11 @@ fn close(list: &[(String, Option<i64>)]) -> SigningSecrets {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that keeps its instance.
+    /// A body that keeps its instance, and is polled in its request's span.
     struct Keeping {
         #[pin]
         body: Body,
+        span: tracing::Span,
         _held: Arc<Held>,
     }
 }
@@ -369,7 +406,9 @@ impl http_body::Body for Keeping {
         self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let _within = this.span.enter();
+        this.body.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -19,7 +19,7 @@ use jackfield_abi as abi;
 use super::{
     buffer::{self, lend, view},
     future::Context,
-    guard, quiet, waker,
+    guard, quiet, sized, waker,
 };
 use crate::{instance::Panicked, routes::Principal, service::BoxFuture};
 
@@ -49,13 +49,14 @@ unsafe fn header_map(list: *const abi::Header, len: usize) -> Result<HeaderMap, 
         block.extend_from_slice(unsafe { view(header.value) });
     }
     let mut block = block.freeze();
-    let mut map = HeaderMap::with_capacity(len);
+    let too_many = |_| "there are more headers than HTTP allows";
+    let mut map = HeaderMap::try_with_capacity(len).map_err(too_many)?;
     for header in list {
         // SAFETY: the caller's promise.
         let name = HeaderName::from_bytes(unsafe { view(header.name) }).map_err(|_| "a header's name is not HTTP")?;
         let value = HeaderValue::from_maybe_shared(block.split_to(header.value.len))
             .map_err(|_| format!("the value of header `{name}` is not HTTP"))?;
-        map.append(name, value);
+        map.try_append(name, value).map_err(too_many)?;
     }
     Ok(map)
 }
@@ -67,16 +68,17 @@ unsafe fn header_map(list: *const abi::Header, len: usize) -> Result<HeaderMap, 
 pub(super) unsafe fn request(head: *const abi::RequestHead, body: abi::Body) -> Result<Request<Body>, String> {
     // SAFETY: the body is ours from here on, whatever becomes of the head.
     let body = unsafe { import_body(body) };
-    // SAFETY: the caller's promise.
-    let head = unsafe { &*head };
     let mut request = Request::new(body);
-    // SAFETY: the caller's promise, for each view below.
+    // SAFETY: the caller's promise, for the head and for each view below.
     unsafe {
-        *request.method_mut() = Method::from_bytes(view(head.method)).map_err(|_| "the method is not HTTP")?;
-        *request.uri_mut() = Uri::try_from(view(head.uri)).map_err(|_| "the target is not HTTP")?;
-        *request.headers_mut() = header_map(head.headers, head.headers_len)?;
-        if head.principal.len > 0 {
-            let principal: Principal = serde_json::from_slice(view(head.principal))
+        if !sized::reaches(head, sized::HEAD) {
+            return Err(sized::SHORT.to_owned());
+        }
+        *request.method_mut() = Method::from_bytes(view((*head).method)).map_err(|_| "the method is not HTTP")?;
+        *request.uri_mut() = Uri::try_from(view((*head).uri)).map_err(|_| "the target is not HTTP")?;
+        *request.headers_mut() = header_map((*head).headers, (*head).headers_len)?;
+        if (*head).principal.len > 0 {
+            let principal: Principal = serde_json::from_slice(view((*head).principal))
                 .map_err(|error| format!("the principal cannot be read: {error}"))?;
             request.extensions_mut().insert(principal);
         }
@@ -112,7 +114,9 @@ fn response(response: Response<Body>, context: Arc<Context>) -> abi::Response {
 
 unsafe extern "C" fn free_head(owner: *mut c_void) {
     // SAFETY: `owner` came from `response`, and the holder frees once.
-    drop(unsafe { Box::from_raw(owner.cast::<Head>()) });
+    let head = unsafe { Box::from_raw(owner.cast::<Head>()) };
+    // As in `buffer`: a header's value may have an owner.
+    quiet(|| drop(head));
 }
 
 /// Their answer.
@@ -120,6 +124,9 @@ unsafe extern "C" fn free_head(owner: *mut c_void) {
 /// # Safety
 /// `theirs` follows the rules and is not used again.
 unsafe fn take_response(theirs: abi::Response) -> Result<Response<Body>, String> {
+    if theirs.size < sized::RESPONSE {
+        return Err(sized::SHORT.to_owned());
+    }
     // SAFETY: the caller's promise.
     let body = unsafe { import_body(theirs.body) };
     // SAFETY: the caller's promise.
@@ -210,7 +217,8 @@ unsafe extern "C" fn drop_exported(data: *mut c_void) {
 
 /// Their answer on its way, as a future of ours.
 pub(super) struct Imported {
-    future: abi::ResponseFuture,
+    /// None when it cannot be used.
+    future: Option<abi::ResponseFuture>,
     done: bool,
 }
 
@@ -221,7 +229,12 @@ impl Imported {
     /// # Safety
     /// `future` follows the rules of [`abi::ResponseFuture`] and is not used again.
     pub(super) unsafe fn new(future: abi::ResponseFuture) -> Self {
-        Self { future, done: false }
+        // SAFETY: the caller's promise.
+        let usable = unsafe { sized::reaches(future.vtable, sized::RESPONSE_FUTURE) };
+        Self {
+            future: usable.then_some(future),
+            done: false,
+        }
     }
 }
 
@@ -232,12 +245,15 @@ impl Future for Imported {
         if self.done {
             return Poll::Ready(Err(Panicked("a finished answer was polled again".to_owned())));
         }
+        let Some(future) = &self.future else {
+            return Poll::Ready(Err(Panicked(sized::SHORT.to_owned())));
+        };
         let lent = waker::Lent::new(cx.waker());
-        let mut out = std::mem::MaybeUninit::<abi::Response>::uninit();
+        // Zeros are a value of it, of size 0: what an older maker does not write is not read.
+        let mut out = std::mem::MaybeUninit::<abi::Response>::zeroed();
         let mut error = buffer::EMPTY;
         // SAFETY: `new`'s promise; waker and places live for this call.
-        let status =
-            unsafe { ((*self.future.vtable).poll)(self.future.data, lent.as_abi(), out.as_mut_ptr(), &raw mut error) };
+        let status = unsafe { ((*future.vtable).poll)(future.data, lent.as_abi(), out.as_mut_ptr(), &raw mut error) };
         if status == abi::PENDING {
             return Poll::Pending;
         }
@@ -254,8 +270,10 @@ impl Future for Imported {
 
 impl Drop for Imported {
     fn drop(&mut self) {
-        // SAFETY: `new`'s promise; we drop once.
-        unsafe { ((*self.future.vtable).drop)(self.future.data) }
+        if let Some(future) = &self.future {
+            // SAFETY: `new`'s promise; we drop once.
+            unsafe { ((*future.vtable).drop)(future.data) }
+        }
     }
 }
 
@@ -381,7 +399,12 @@ fn read_trailers(text: &[u8]) -> HeaderMap {
 
 /// # Safety
 /// `body` follows the rules of [`abi::Body`] and is not used again.
-unsafe fn import_body(body: abi::Body) -> Body {
+pub(super) unsafe fn import_body(body: abi::Body) -> Body {
+    // SAFETY: the caller's promise.
+    if !unsafe { sized::reaches(body.vtable, sized::BODY) } {
+        let broken = futures_util::stream::once(std::future::ready(Err::<Bytes, _>(sized::SHORT)));
+        return Body::from_stream(broken);
+    }
     let foreign = ForeignBody { body, ended: false };
     if foreign.is_end_stream() {
         return Body::empty();

@@ -44,6 +44,7 @@ static HOST: abi::HostVtable = abi::HostVtable {
     close: close_span,
     event,
     spawn,
+    record,
 };
 
 /// Open spans of one instance; more are not kept.
@@ -109,7 +110,8 @@ unsafe extern "C" fn call(host: *const abi::Host, service: u32, method: u32, inp
 
 unsafe extern "C" fn now_ms(host: *const abi::Host) -> i64 {
     // SAFETY: see `object`.
-    unsafe { object(host) }.services.clock().now_ms()
+    let object = unsafe { object(host) };
+    super::guard(|| object.services.clock().now_ms()).unwrap_or(0)
 }
 
 unsafe extern "C" fn metric(host: *const abi::Host, kind: u32, name: abi::Slice, labels: abi::Slice, value: f64) {
@@ -142,7 +144,13 @@ unsafe extern "C" fn level(_: *const abi::Host) -> u32 {
     }
 }
 
-unsafe extern "C" fn span(host: *const abi::Host, parent: u64, _: u32, name: abi::Slice, fields: abi::Slice) -> u64 {
+unsafe extern "C" fn span(
+    host: *const abi::Host,
+    parent: u64,
+    level: u32,
+    name: abi::Slice,
+    fields: abi::Slice,
+) -> u64 {
     // SAFETY: see `object`; the views are lent for this call.
     let (object, name, fields) = unsafe {
         (
@@ -151,15 +159,51 @@ unsafe extern "C" fn span(host: *const abi::Host, parent: u64, _: u32, name: abi
             String::from_utf8_lossy(view(fields)),
         )
     };
-    let parent = object.span(parent);
-    let made = tracing::info_span!(parent: &parent, "plugin", plugin = object.services.plugin(), span = %name, %fields);
-    let mut spans = object.spans.lock().unwrap_or_else(PoisonError::into_inner);
-    if spans.len() >= MAX_SPANS {
-        return 0;
+    super::guard(|| object.open(parent, level, &name, &fields)).unwrap_or(0)
+}
+
+/// Makes a span of a level that is known only when it runs.
+macro_rules! span_at {
+    ($level:expr, $parent:expr, $($fields:tt)*) => {
+        match $level {
+            abi::LEVEL_ERROR => tracing::error_span!(target: "plugin", parent: $parent, "plugin", $($fields)*),
+            abi::LEVEL_WARN => tracing::warn_span!(target: "plugin", parent: $parent, "plugin", $($fields)*),
+            abi::LEVEL_INFO => tracing::info_span!(target: "plugin", parent: $parent, "plugin", $($fields)*),
+            abi::LEVEL_DEBUG => tracing::debug_span!(target: "plugin", parent: $parent, "plugin", $($fields)*),
+            _ => tracing::trace_span!(target: "plugin", parent: $parent, "plugin", $($fields)*),
+        }
+    };
+}
+
+impl HostObject {
+    fn open(&self, parent: u64, level: u32, name: &str, fields: &str) -> u64 {
+        let parent = self.span(parent);
+        let (plugin, recorded) = (self.services.plugin(), tracing::field::Empty);
+        let made = span_at!(level, &parent, plugin, span = name, fields, recorded);
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.is_disabled() || spans.len() >= MAX_SPANS {
+            return 0;
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        spans.insert(id, made);
+        id
     }
-    let id = object.next.fetch_add(1, Ordering::Relaxed);
-    spans.insert(id, made);
-    id
+}
+
+unsafe extern "C" fn record(host: *const abi::Host, span: u64, fields: abi::Slice) {
+    // SAFETY: see `object`; the view is lent for this call.
+    let (object, fields) = unsafe { (object(host), String::from_utf8_lossy(view(fields))) };
+    let span = object
+        .spans
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&span)
+        .cloned();
+    super::quiet(|| {
+        if let Some(span) = span {
+            span.record("recorded", &*fields);
+        }
+    });
 }
 
 unsafe extern "C" fn close_span(host: *const abi::Host, span: u64) {
@@ -220,6 +264,8 @@ unsafe extern "C" fn spawn(host: *const abi::Host, task: abi::Future) {
             tracing::error!(plugin, panic = text, "a task panicked");
         }
     };
-    let _entered = object.context.handle.enter();
-    object.host.spawn(task);
+    super::quiet(|| {
+        let _entered = object.context.handle.enter();
+        object.host.spawn(task);
+    });
 }

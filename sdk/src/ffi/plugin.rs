@@ -25,7 +25,7 @@ use super::{
     future::{self, Answer, Context, Imported},
     guard,
     host::Foreign,
-    message, quiet, trace,
+    message, quiet, sized, trace,
 };
 use crate::{
     database::DatabaseService,
@@ -81,7 +81,8 @@ impl<P: Described> Export<P> {
         // SAFETY: the reference is ours now.
         let host = unsafe { HostRef::take(host) };
         let id = P::MANIFEST.id;
-        match guard(|| Exported::new(id, host, instance::create::<P>)) {
+        let made = guard(|| Exported::new(id, host?, instance::create::<P>));
+        match made {
             Ok(Ok(exported)) => Arc::into_raw(exported).cast(),
             Ok(Err(text)) | Err(text) => {
                 // SAFETY: the caller gives a place for one buffer.
@@ -125,20 +126,24 @@ static INSTANCE: abi::InstanceVtable = abi::InstanceVtable {
     serve,
     retire,
     release,
+    tasks: Some(tasks),
 };
 
 impl Exported {
     fn new(id: &'static str, host: HostRef, create: Create) -> Result<Arc<Self>, String> {
         let host = Arc::new(host);
+        let log = trace::Log::new(Arc::clone(&host));
+        let of_threads = log.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name(format!("plugin-{id}"))
+            .on_thread_start(move || of_threads.stay())
             .enable_all()
             .build()
             .map_err(|error| format!("the plugin's runtime cannot be made: {error}"))?;
         let context = Arc::new(Context {
             handle: runtime.handle().clone(),
-            log: Some(trace::Log::new(Arc::clone(&host))),
+            log: Some(log),
         });
         let (retired, watch) = watch::channel(false);
         let services: Arc<dyn Services> = Arc::new(HostServices {
@@ -199,7 +204,7 @@ impl Exported {
             }
             abi::OP_HEALTH => {
                 let health = self.running()?.health().await;
-                health.map_or_else(|Panicked(text)| Err(text), |health| json(&health))
+                health.map_or_else(|panic| Err(panic.to_string()), |health| json(&health))
             }
             abi::OP_RECONFIGURE => {
                 let config = serde_json::from_slice(&input).map_err(|error| error.to_string())?;
@@ -253,11 +258,13 @@ unsafe extern "C" fn serve(
     head: *const abi::RequestHead,
     body: abi::Body,
 ) -> abi::ResponseFuture {
-    // SAFETY: see `shared`; the head is lent for this call and the body is ours.
-    let (exported, request) = unsafe { (shared(instance), message::request(head, body)) };
+    // SAFETY: see `shared`.
+    let exported = unsafe { shared(instance) };
     let context = Arc::clone(&exported.context);
     let begun = guard(|| {
         let _entered = context.enter();
+        // SAFETY: the head is lent for this call and the body is ours.
+        let request = unsafe { message::request(head, body) };
         Ok(exported.running()?.serve(request?))
     });
     let answering = match begun {
@@ -281,6 +288,12 @@ unsafe extern "C" fn retire(instance: *const abi::Instance) {
     }
 }
 
+unsafe extern "C" fn tasks(instance: *const abi::Instance) -> u64 {
+    // SAFETY: see `shared`.
+    let exported = unsafe { shared(instance) };
+    exported.context.handle.metrics().num_alive_tasks() as u64
+}
+
 unsafe extern "C" fn release(instance: *const abi::Instance) {
     // SAFETY: the holder releases the reference that `Export::instance` gave, once, last.
     let exported = unsafe { Arc::from_raw(instance.cast::<Exported>()) };
@@ -298,38 +311,53 @@ unsafe impl Sync for HostRef {}
 impl HostRef {
     /// # Safety
     /// `host` follows the rules of [`abi::Host`] and one reference is given away.
-    unsafe fn take(host: *const abi::Host) -> Self {
-        Self(host)
+    unsafe fn take(host: *const abi::Host) -> Result<Self, String> {
+        // SAFETY: the caller's promise.
+        if host.is_null() || !unsafe { sized::reaches((*host).vtable, sized::HOST) } {
+            return Err(sized::SHORT.to_owned());
+        }
+        Ok(Self(host))
     }
 
-    fn functions(&self) -> &'static abi::HostVtable {
-        // SAFETY: `take`'s promise; a vtable is static.
-        unsafe { &*(*self.0).vtable }
+    /// Fields before [`sized::HOST`] may be read.
+    fn functions(&self) -> *const abi::HostVtable {
+        // SAFETY: `take`'s promise.
+        unsafe { (*self.0).vtable }
     }
 
     fn call(&self, service: u32, method: u32, input: &[u8]) -> Imported {
         // SAFETY: `take`'s promise; the input is lent for this call.
-        unsafe { Imported::new((self.functions().call)(self.0, service, method, lend(input))) }
+        unsafe { Imported::new(((*self.functions()).call)(self.0, service, method, lend(input))) }
     }
 
     pub(super) fn level(&self) -> u32 {
         // SAFETY: `take`'s promise.
-        unsafe { (self.functions().level)(self.0) }
+        unsafe { ((*self.functions()).level)(self.0) }
     }
 
     pub(super) fn span(&self, parent: u64, level: u32, name: abi::Slice, fields: abi::Slice) -> u64 {
         // SAFETY: `take`'s promise; the caller lends the views for this call.
-        unsafe { (self.functions().span)(self.0, parent, level, name, fields) }
+        unsafe { ((*self.functions()).span)(self.0, parent, level, name, fields) }
     }
 
     pub(super) fn close(&self, span: u64) {
         // SAFETY: `take`'s promise.
-        unsafe { (self.functions().close)(self.0, span) }
+        unsafe { ((*self.functions()).close)(self.0, span) }
+    }
+
+    /// Older hosts have no such function.
+    pub(super) fn record(&self, span: u64, fields: abi::Slice) {
+        // SAFETY: `take`'s promise, and the struct's size; the caller lends the view for this call.
+        unsafe {
+            if sized::reaches(self.functions(), sized::HOST_RECORD) {
+                ((*self.functions()).record)(self.0, span, fields);
+            }
+        }
     }
 
     pub(super) fn event(&self, span: u64, level: u32, target: abi::Slice, fields: abi::Slice) {
         // SAFETY: `take`'s promise; the caller lends the views for this call.
-        unsafe { (self.functions().event)(self.0, span, level, target, fields) }
+        unsafe { ((*self.functions()).event)(self.0, span, level, target, fields) }
     }
 
     fn metric(&self, kind: u32, name: &str, labels: &[(&str, &str)], value: f64) {
@@ -338,14 +366,14 @@ impl HostRef {
             lines.extend([*name, "=", &value.replace('\n', " "), "\n"]);
         }
         // SAFETY: `take`'s promise; the views are lent for this call.
-        unsafe { (self.functions().metric)(self.0, kind, lend(name.as_bytes()), lend(lines.as_bytes()), value) }
+        unsafe { ((*self.functions()).metric)(self.0, kind, lend(name.as_bytes()), lend(lines.as_bytes()), value) }
     }
 }
 
 impl Drop for HostRef {
     fn drop(&mut self) {
         // SAFETY: the reference is ours; we drop once.
-        unsafe { (self.functions().release)(self.0) }
+        unsafe { ((*self.functions()).release)(self.0) }
     }
 }
 
@@ -410,7 +438,7 @@ impl Services for HostServices {
         });
         let task = future::export(task, Arc::clone(&self.context));
         // SAFETY: the host takes the future over.
-        unsafe { (self.host.functions().spawn)(self.host.0, task) }
+        unsafe { ((*self.host.functions()).spawn)(self.host.0, task) }
     }
 }
 
@@ -431,6 +459,6 @@ impl MetricService for HostServices {
 impl ClockService for HostServices {
     fn now_ms(&self) -> i64 {
         // SAFETY: `HostRef::take`'s promise.
-        unsafe { (self.host.functions().now_ms)(self.host.0) }
+        unsafe { ((*self.host.functions()).now_ms)(self.host.0) }
     }
 }

@@ -1,5 +1,6 @@
 //! A plugin's log lines and spans, on their way to the host. A shared library has its own copy of `tracing`, so the SDK sets
-//! that copy's dispatcher once; which instance a line belongs to stands in a thread-local that every entry sets.
+//! that copy's dispatcher once; which instance a line belongs to stands in a thread-local that every entry sets, and that
+//! the threads of an instance's runtime keep.
 
 use std::{
     cell::RefCell,
@@ -12,8 +13,9 @@ use tracing::{
     span::{Attributes, Id, Record},
     subscriber::Interest,
 };
+use tracing_core::span::Current;
 
-use super::{buffer::lend, fields::Fields, plugin::HostRef};
+use super::{buffer::lend, fields::Fields, plugin::HostRef, spans};
 
 thread_local! {
     static INSIDE: RefCell<Vec<Arc<HostRef>>> = const { RefCell::new(Vec::new()) };
@@ -27,15 +29,25 @@ pub(super) struct Log(Arc<HostRef>);
 impl Log {
     pub(super) fn new(host: Arc<HostRef>) -> Self {
         static ONCE: Once = Once::new();
-        // Where the plugin shares the host's copy of `tracing`, the host's dispatcher is set already and stays.
-        ONCE.call_once(|| drop(tracing::subscriber::set_global_default(Forward)));
+        ONCE.call_once(|| {
+            // Where the plugin shares the host's copy of `tracing`, the host's dispatcher is set already and stays.
+            if tracing::subscriber::set_global_default(Forward).is_ok() {
+                log_panics();
+            }
+        });
         Self(host)
     }
 
     /// Lines of this thread are the instance's until the guard is dropped.
     pub(super) fn enter(&self) -> Entered {
-        INSIDE.with_borrow_mut(|inside| inside.push(Arc::clone(&self.0)));
+        self.stay();
         Entered
+    }
+
+    /// Lines of this thread are the instance's until it ends.
+    pub(super) fn stay(&self) {
+        // A thread that is ending has no more lines.
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(Arc::clone(&self.0)));
     }
 }
 
@@ -44,8 +56,26 @@ pub(super) struct Entered;
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(Vec::pop);
+        // What is popped may be the last reference, so it is dropped when nothing is borrowed.
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
     }
+}
+
+/// A panic of the plugin is a line of the host's log, with its place in the author's code. Panics outside of every instance
+/// are told as before.
+fn log_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if inside().is_none() {
+            return before(panic);
+        }
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("no text");
+        tracing::error!(target: "panic", place, "panicked: {text}");
+    }));
 }
 
 /// The host of the instance that this thread is inside.
@@ -55,12 +85,12 @@ fn inside() -> Option<Arc<HostRef>> {
         .ok()?
 }
 
-fn current() -> u64 {
+/// The span that this thread is in.
+fn current() -> Option<u64> {
     SPANS
         .try_with(|spans| spans.try_borrow().ok()?.last().copied())
         .ok()
         .flatten()
-        .unwrap_or(0)
 }
 
 fn level(level: Level) -> u32 {
@@ -85,24 +115,36 @@ impl Subscriber for Forward {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let metadata = attributes.metadata();
+        let Some(host) = inside() else {
+            // `enabled` said no; whoever goes on nevertheless has a span that nobody knows.
+            return Id::from_u64(u64::MAX);
+        };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        let parent = attributes.parent().map_or_else(current, Id::into_u64);
-        let metadata = attributes.metadata();
-        let id = inside().map_or(0, |host| {
-            let fields = fields.into_json();
-            host.span(
-                parent,
-                level(*metadata.level()),
-                lend(metadata.name().as_bytes()),
-                lend(fields.as_bytes()),
-            )
-        });
-        // An id is never 0; the host answers 0 for a span it does not keep.
-        Id::from_u64(id.max(1))
+        let fields = fields.into_json();
+        let parent = match attributes.parent() {
+            Some(parent) => Some(parent.into_u64()),
+            None if attributes.is_contextual() => current(),
+            None => None,
+        };
+        let id = host.span(
+            parent.map_or(0, |parent| spans::at(parent, &host)),
+            level(*metadata.level()),
+            lend(metadata.name().as_bytes()),
+            lend(fields.as_bytes()),
+        );
+        Id::from_u64(spans::open(host, id, metadata))
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, span: &Id, record: &Record<'_>) {
+        let Some((host, id)) = spans::whose(span.into_u64()) else {
+            return;
+        };
+        let mut fields = Fields::default();
+        record.record(&mut fields);
+        host.record(id, lend(fields.into_json().as_bytes()));
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
@@ -111,10 +153,14 @@ impl Subscriber for Forward {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let fields = fields.into_json();
-        let span = event.parent().map_or_else(current, Id::into_u64);
+        let span = match event.parent() {
+            Some(parent) => Some(parent.into_u64()),
+            None if event.is_contextual() => current(),
+            None => None,
+        };
         let metadata = event.metadata();
         host.event(
-            span,
+            span.map_or(0, |span| spans::at(span, &host)),
             level(*metadata.level()),
             lend(metadata.target().as_bytes()),
             lend(fields.as_bytes()),
@@ -122,21 +168,28 @@ impl Subscriber for Forward {
     }
 
     fn enter(&self, span: &Id) {
-        SPANS.with_borrow_mut(|spans| spans.push(span.into_u64()));
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().push(span.into_u64()));
     }
 
     fn exit(&self, span: &Id) {
-        SPANS.with_borrow_mut(|spans| {
+        let _ = SPANS.try_with(|spans| {
+            let mut spans = spans.borrow_mut();
             if let Some(at) = spans.iter().rposition(|entered| *entered == span.into_u64()) {
                 spans.remove(at);
             }
         });
     }
 
+    fn clone_span(&self, span: &Id) -> Id {
+        spans::keep(span.into_u64());
+        span.clone()
+    }
+
     fn try_close(&self, span: Id) -> bool {
-        if let Some(host) = inside() {
-            host.close(span.into_u64());
-        }
-        true
+        spans::drop_handle(span.into_u64())
+    }
+
+    fn current_span(&self) -> Current {
+        current().map_or_else(Current::none, spans::current)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use jackfield_abi as abi;
 
-use super::quiet;
+use super::{guard, quiet, sized};
 
 /// Our waker, lent for one poll. The other side clones what it keeps.
 #[repr(C)]
@@ -62,7 +62,8 @@ unsafe extern "C" fn clone_lent(waker: *const abi::Waker) -> *const abi::Waker {
         abi: abi::Waker {
             vtable: &raw const KEPT,
         },
-        waker: lent.waker.clone(),
+        // One that cannot be cloned wakes nobody, which is what its maker gets from anybody else.
+        waker: guard(|| lent.waker.clone()).unwrap_or_else(|_| Waker::noop().clone()),
     };
     Arc::into_raw(Arc::new(kept)).cast()
 }
@@ -107,6 +108,10 @@ unsafe extern "C" fn drop_kept(waker: *const abi::Waker) {
 /// # Safety
 /// `waker` follows the rules of [`abi::Waker`] until the result is dropped.
 pub(super) unsafe fn borrow(waker: *const abi::Waker) -> ManuallyDrop<Waker> {
+    // SAFETY: the caller's promise.
+    if waker.is_null() || !unsafe { sized::reaches((*waker).vtable, sized::WAKER) } {
+        return ManuallyDrop::new(Waker::noop().clone());
+    }
     // SAFETY: the vtable below keeps `RawWaker`'s contract by the rules of the boundary.
     ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(waker.cast(), &THEIRS)) })
 }
@@ -114,17 +119,17 @@ pub(super) unsafe fn borrow(waker: *const abi::Waker) -> ManuallyDrop<Waker> {
 static THEIRS: RawWakerVTable = RawWakerVTable::new(clone_theirs, wake_theirs, wake_theirs_by_ref, drop_theirs);
 
 /// SAFETY: whoever calls these four holds a waker that follows the rules.
-unsafe fn functions(data: *const ()) -> (*const abi::Waker, &'static abi::WakerVtable) {
+unsafe fn functions(data: *const ()) -> (*const abi::Waker, *const abi::WakerVtable) {
     let waker = data.cast::<abi::Waker>();
-    // SAFETY: see above; a vtable is static.
-    (waker, unsafe { &*(*waker).vtable })
+    // SAFETY: see above.
+    (waker, unsafe { (*waker).vtable })
 }
 
 unsafe fn clone_theirs(data: *const ()) -> RawWaker {
     // SAFETY: see `functions`.
     unsafe {
         let (waker, vtable) = functions(data);
-        RawWaker::new((vtable.clone)(waker).cast(), &THEIRS)
+        RawWaker::new(((*vtable).clone)(waker).cast(), &THEIRS)
     }
 }
 
@@ -132,7 +137,7 @@ unsafe fn wake_theirs(data: *const ()) {
     // SAFETY: see `functions`.
     unsafe {
         let (waker, vtable) = functions(data);
-        (vtable.wake)(waker);
+        ((*vtable).wake)(waker);
     }
 }
 
@@ -140,7 +145,7 @@ unsafe fn wake_theirs_by_ref(data: *const ()) {
     // SAFETY: see `functions`.
     unsafe {
         let (waker, vtable) = functions(data);
-        (vtable.wake_by_ref)(waker);
+        ((*vtable).wake_by_ref)(waker);
     }
 }
 
@@ -148,6 +153,6 @@ unsafe fn drop_theirs(data: *const ()) {
     // SAFETY: see `functions`.
     unsafe {
         let (waker, vtable) = functions(data);
-        (vtable.drop)(waker);
+        ((*vtable).drop)(waker);
     }
 }

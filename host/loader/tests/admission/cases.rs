@@ -237,7 +237,7 @@ const CASES: &[Case] = &[
     case(
         "newer minor",
         Code::AbiTooNew,
-        "ABI 1.7; the newest that this host supports is 1.0",
+        "ABI 1.7; the newest that this host supports is 1.1",
         |directory| Plugin::changed("abi", json!([1, 7])).build(directory),
     ),
     case("newer major", Code::AbiTooNew, "ABI 2.0", |directory| {

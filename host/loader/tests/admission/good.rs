@@ -100,7 +100,7 @@ fn a_report_tells_facts_and_decision() {
     for line in [
         format!("{}: admitted", file.display()),
         "  plugin       pager 0.1.0".to_owned(),
-        "  abi          1.0 (this host: 1.0)".to_owned(),
+        "  abi          1.0 (this host: 1.0 to 1.1)".to_owned(),
         "  capabilities kv, http:{api}".to_owned(),
         format!("  sha256       {}", report.sha256.unwrap()),
     ] {

@@ -51,7 +51,20 @@ impl Plugins {
                 self.lift_quarantine(&id).await?;
             }
         }
+        self.show_tasks();
         self.sync().await
+    }
+
+    /// What a plugin's own runtime runs is not ours to count one by one.
+    fn show_tasks(&self) {
+        for (id, slot) in self.slots().iter() {
+            let running = slot.generation.iter().chain(&slot.leaving);
+            let tasks: Vec<u64> = running.filter_map(|generation| generation.instance().tasks()).collect();
+            if !tasks.is_empty() {
+                let sum: u64 = tasks.into_iter().sum();
+                metrics::gauge!("jackfield_plugin_own_tasks", "plugin" => id.clone()).set(sum as f64);
+            }
+        }
     }
 
     async fn set_flag(&self, id: &str, kind: &str, value: Option<Bytes>) -> Result<(), ChangeError> {
