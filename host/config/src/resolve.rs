@@ -41,8 +41,16 @@ pub enum Decision {
     Invalid(Vec<Problem>),
 }
 
-/// Settings without the secrets.
 impl Resolved {
+    /// The values of its secrets.
+    pub fn secret_values(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for value in self.secrets.iter().filter_map(|name| self.value.get(name)) {
+            texts(value, &mut found);
+        }
+        found
+    }
+
     /// For `config show`.
     pub fn redacted(&self) -> Value {
         let mut value = self.value.clone();
@@ -52,6 +60,16 @@ impl Resolved {
             }
         }
         value
+    }
+}
+
+/// Every text in a secret. A signing secret is a text or `value`; `not_after` is no secret.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(members) => members.get("value").into_iter().for_each(|value| texts(value, found)),
+        _ => {}
     }
 }
 

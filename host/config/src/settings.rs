@@ -203,6 +203,22 @@ impl Settings {
             .unwrap_or_else(|| format!("sqlite://{}", file.display()))
     }
 
+    /// The values of its secrets: keys, and the passwords in addresses.
+    pub fn secret_values(&self) -> Vec<String> {
+        let keys = self.keyring.iter().flat_map(|ring| ring.lines());
+        let keys = keys.map(|line| line.split_once(':').map_or(line, |(_, key)| key).to_owned());
+        let passwords = [&self.database_url, &self.redis_url]
+            .into_iter()
+            .flatten()
+            .filter_map(|address| Url::parse(address).ok()?.password().map(str::to_owned));
+        self.operator_key
+            .clone()
+            .into_iter()
+            .chain(keys)
+            .chain(passwords)
+            .collect()
+    }
+
     /// Keys whose value differs from `before` and that a running host cannot take.
     pub fn restart_needed(&self, before: &Self) -> Vec<String> {
         let (now, then) = (

@@ -5,24 +5,20 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jackfield_abi::EntryFn;
 use jackfield_plugins::Code;
 use jackfield_sdk::{
-    descriptor::Descriptor,
-    ffi::host::Foreign,
-    host::Host,
-    instance::Instance,
-    manifest::{Manifest, Migration},
-    service::BoxFuture,
+    descriptor::Descriptor, ffi::host::Foreign, host::Host, instance::Instance, manifest::Manifest, service::BoxFuture,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use serde_json::Value;
 
 use crate::{
-    admission::{self, Reason, Refusal, plain},
+    admission::{Reason, Refusal, plain},
     cache::Stored,
     prefix::outside,
     sha256::Sha256,
@@ -33,9 +29,29 @@ pub const MAX_IMAGES: usize = 50;
 
 /// Every image of this process.
 #[derive(Default)]
-pub struct Images(Mutex<HashMap<Sha256, Arc<Image>>>);
+pub struct Images(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    images: HashMap<Sha256, Arc<Image>>,
+    /// How many a plugin may have where an operator has allowed more than [`MAX_IMAGES`].
+    allowed: HashMap<String, usize>,
+}
+
+impl Kept {
+    fn count(&self, id: &str) -> usize {
+        self.images.values().filter(|image| image.manifest.id == id).count()
+    }
+}
 
 impl Images {
+    /// An operator has decided that a plugin may bring one image more than it has, whatever the limit says.
+    pub fn allow_one_more(&self, id: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = kept.count(id);
+        kept.allowed.insert(id.to_owned(), count + 1);
+    }
+
     /// The code of a stored file; the same content is loaded once. What it declares must lie below its own prefix, or
     /// under a `routes:` capability of `granted`.
     pub fn load(&self, stored: &Stored, granted: &[String]) -> Result<Arc<dyn Code>, Refusal> {
@@ -53,18 +69,19 @@ impl Images {
     }
 
     fn image(&self, stored: &Stored) -> Result<Arc<Image>, Refusal> {
-        let mut images = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(image) = images.get(&stored.sha256) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = kept.images.get(&stored.sha256) {
             return Ok(Arc::clone(image));
         }
         let id = &stored.manifest.id;
-        let kept = images.values().filter(|image| image.manifest.id == *id).count();
-        if kept >= MAX_IMAGES {
-            return Err(refused(stored, Reason::TooManyImages { kept }));
+        let count = kept.count(id);
+        let allowed = kept.allowed.get(id).copied().unwrap_or(0).max(MAX_IMAGES);
+        if count >= allowed {
+            return Err(refused(stored, Reason::TooManyImages { kept: count }));
         }
         let image = Arc::new(Image::open(stored)?);
-        images.insert(stored.sha256, Arc::clone(&image));
-        metrics::gauge!("jackfield_plugin_images", "plugin" => id.clone()).set((kept + 1) as f64);
+        kept.images.insert(stored.sha256, Arc::clone(&image));
+        metrics::gauge!("jackfield_plugin_images", "plugin" => id.clone()).set((count + 1) as f64);
         Ok(image)
     }
 }
@@ -88,6 +105,7 @@ struct Image {
 impl Image {
     fn open(stored: &Stored) -> Result<Self, Refusal> {
         let failed = |text: String| refused(stored, Reason::NotLoaded(text));
+        let told = |error: &libloading::Error| told(error, &stored.path);
         // SAFETY: loading runs the file's constructors. It was admitted: its content, its libraries and its compiler are
         // known; that it does no harm is what whoever named it in plugins.toml has decided.
         let library = unsafe { Library::open(Some(&stored.path), RTLD_NOW | RTLD_LOCAL) };
@@ -103,7 +121,7 @@ impl Image {
             .descriptor()
             .map_err(|text| refused(stored, Reason::BrokenDeclarations(plain(&text))))?;
         Ok(Self {
-            manifest: lasting(&stored.manifest),
+            manifest: stored.manifest.lasting(),
             descriptor,
             foreign,
             identity: format!("dylib:{}", stored.sha256),
@@ -111,34 +129,12 @@ impl Image {
     }
 }
 
-/// What the system's loader says: the error's own text only names the call.
-fn told(error: &libloading::Error) -> String {
-    plain(&std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string))
-}
-
-/// A manifest lasts as long as its image: for ever.
-fn lasting(manifest: &admission::Manifest) -> &'static Manifest {
-    let text = |text: &str| -> &'static str { text.to_owned().leak() };
-    let migrations: Vec<Migration> = manifest
-        .migrations
-        .iter()
-        .map(|migration| Migration {
-            number: migration.number,
-            name: text(&migration.name),
-            sqlite: text(&migration.sqlite),
-            postgres: text(&migration.postgres),
-            min_reader: migration.min_reader,
-        })
-        .collect();
-    let capabilities: Vec<&'static str> = manifest.capabilities.iter().map(|one| text(one)).collect();
-    Box::leak(Box::new(Manifest {
-        id: text(&manifest.id),
-        version: text(&manifest.version),
-        description: text(&manifest.description),
-        config_schema: text(&Value::Object(manifest.config_schema.clone()).to_string()),
-        capabilities: capabilities.leak(),
-        migrations: migrations.leak(),
-    }))
+/// What the system's loader says: the error's own text only names the call. It begins with the copy's path, which people
+/// did not choose and which may be longer than a text may be.
+fn told(error: &libloading::Error, path: &Path) -> String {
+    let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let without = text.strip_prefix(&*path.to_string_lossy());
+    plain(without.map_or(&*text, |rest| rest.trim_start_matches([':', ' '])))
 }
 
 impl Code for Image {

@@ -57,14 +57,24 @@ async fn webhooks(State(running): Shared, Path(id): Path<String>) -> Response {
     }
 }
 
-async fn change(State(running): Shared, Path((id, action)): Path<(String, String)>) -> Response {
+#[derive(serde::Deserialize)]
+struct How {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn change(
+    State(running): Shared,
+    Path((id, action)): Path<(String, String)>,
+    Query(how): Query<How>,
+) -> Response {
     if !running.plugins.knows(&id) {
         return refused(&ChangeError::Unknown(id));
     }
     let done = match action.as_str() {
         "enable" => running.set_enabled(&id, true).await,
         "disable" => running.set_enabled(&id, false).await,
-        "reload" => running.renew(&id).await,
+        "reload" => running.renew(&id, how.force).await,
         "pause" => running.plugins.pause(&id).await.map_err(Into::into),
         "resume" => running.plugins.resume(&id).await.map_err(Into::into),
         other => {

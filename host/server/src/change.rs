@@ -60,9 +60,13 @@ impl Running {
         }
     }
 
-    /// A new generation of one plugin, of the code that its file holds now.
-    pub(crate) async fn renew(&self, id: &str) -> Result<(), ApplyError> {
+    /// A new generation of one plugin, of the code that its file holds now. With `force` that is loaded although the process
+    /// keeps as many images of the plugin as it may.
+    pub(crate) async fn renew(&self, id: &str, force: bool) -> Result<(), ApplyError> {
         let _one = self.planning.lock().await;
+        if force {
+            self.dylibs.allow_one_more(id);
+        }
         let planned = self.plan()?;
         let fresh = planned.wanted.into_iter().find(|wanted| wanted.id == id);
         self.plugins.reload(id, fresh).await?;

@@ -111,10 +111,13 @@ pub(crate) enum PluginsCommand {
         /// Plugin id
         id: String,
     },
-    /// Make a new generation
+    /// Make a new generation; a file that was replaced is loaded
     Reload {
         /// Plugin id
         id: String,
+        /// Load a new file although the process keeps as many images of the plugin as it may
+        #[arg(long)]
+        force: bool,
     },
     /// Store its deliveries, process none
     Pause {

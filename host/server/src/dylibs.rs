@@ -37,6 +37,11 @@ impl Dylibs {
         let stored = self.cache.store(admitted)?;
         self.images.load(&stored, capabilities)
     }
+
+    /// An operator lets a plugin bring one image more than it has.
+    pub(crate) fn allow_one_more(&self, id: &str) {
+        self.images.allow_one_more(id);
+    }
 }
 
 /// Decides on the file of an entry.

@@ -4,6 +4,7 @@
 
 mod json;
 mod lines;
+mod redact;
 
 use std::io::IsTerminal;
 
@@ -51,6 +52,13 @@ impl Logs {
             Err(error) => tracing::warn!(%error, "the log filter does not parse; the old one stays"),
         }
     }
+}
+
+static SECRETS: redact::Redactor = redact::Redactor::new();
+
+/// No line shows these values from now on.
+pub(crate) fn hide(values: impl IntoIterator<Item = String>) {
+    SECRETS.hide(values);
 }
 
 /// Writes what is gathered. Called before the process ends.

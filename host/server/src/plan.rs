@@ -10,7 +10,7 @@ use jackfield_config::{
     Carrier, Decision, Enabled, Environment, Loaded, PluginEntry, PluginsFile, Problem, Resolved, Settings, decide,
     resolve,
 };
-use jackfield_loader::{Refusal, Sha256};
+use jackfield_loader::{Manifest, Refusal, Sha256};
 use jackfield_plugins::{BuiltinCode, Code, Enablement, Wanted};
 
 use crate::dylibs::{self, Dylibs};
@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) wanted: Vec<Wanted>,
     /// How each plugin's settings came about.
     pub(crate) resolved: BTreeMap<String, Resolved>,
+    /// What the admitted files say about themselves.
+    pub(crate) manifests: BTreeMap<String, Manifest>,
     /// What is wrong.
     pub(crate) problems: Vec<Problem>,
 }
@@ -71,7 +73,9 @@ pub(crate) fn plugin_files(settings: &Settings) -> Vec<PathBuf> {
 
 /// Host settings.
 pub(crate) fn load(flags: &jackfield_config::Flags) -> Result<Loaded, Vec<Problem>> {
-    jackfield_config::load(flags, &Environment::of_process())
+    let loaded = jackfield_config::load(flags, &Environment::of_process())?;
+    crate::logs::hide(loaded.settings.secret_values());
+    Ok(loaded)
 }
 
 /// The compiled-in code, made once: a plugin whose code is the same keeps its generation.
@@ -122,6 +126,7 @@ pub(crate) fn plan(settings: &Settings, dylibs: Option<&Dylibs>) -> Result<Plan,
         plan: Plan {
             wanted: Vec::new(),
             resolved: BTreeMap::new(),
+            manifests: BTreeMap::new(),
             problems: Vec::new(),
         },
     };
@@ -181,7 +186,9 @@ impl Planning<'_> {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(id, entry, &refusal, Resolved::default(), capabilities, dylibs),
         };
-        let schema = dylibs::schema(admitted.candidate().manifest());
+        let manifest = admitted.candidate().manifest();
+        let schema = dylibs::schema(manifest);
+        self.plan.manifests.insert(id.to_owned(), manifest.clone());
         let resolved = resolve(id, &self.file.file, &schema, Some(entry), &self.environment);
         let enablement = self.decided(decide(Some(entry), &resolved));
         let (Enablement::Enabled(reason), Some(loading)) = (&enablement, dylibs) else {
@@ -251,6 +258,7 @@ impl Planning<'_> {
             egress: resolved.egress.clone(),
         };
         wanted.egress = wanted.granted();
+        crate::logs::hide(resolved.secret_values());
         self.plan.wanted.push(wanted);
         self.plan.resolved.insert(id.to_owned(), resolved);
     }

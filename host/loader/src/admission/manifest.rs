@@ -87,6 +87,28 @@ pub struct Migration {
 }
 
 impl Manifest {
+    /// As the SDK has it. It lasts for ever, as an image does, so it is made once for each image or command.
+    pub fn lasting(&self) -> &'static jackfield_sdk::manifest::Manifest {
+        let text = |text: &str| -> &'static str { text.to_owned().leak() };
+        let migration = |migration: &Migration| jackfield_sdk::manifest::Migration {
+            number: migration.number,
+            name: text(&migration.name),
+            sqlite: text(&migration.sqlite),
+            postgres: text(&migration.postgres),
+            min_reader: migration.min_reader,
+        };
+        let migrations: Vec<_> = self.migrations.iter().map(migration).collect();
+        let capabilities: Vec<&'static str> = self.capabilities.iter().map(|one| text(one)).collect();
+        Box::leak(Box::new(jackfield_sdk::manifest::Manifest {
+            id: text(&self.id),
+            version: text(&self.version),
+            description: text(&self.description),
+            config_schema: text(&Value::Object(self.config_schema.clone()).to_string()),
+            capabilities: capabilities.leak(),
+            migrations: migrations.leak(),
+        }))
+    }
+
     /// Finds the only manifest of `image` and reads it.
     pub(super) fn of(image: &Image<'_>) -> Result<Self, Reason> {
         let mut symbols = image.exported(jackfield_abi::MANIFEST_PREFIX)?;

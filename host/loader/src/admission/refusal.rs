@@ -101,7 +101,7 @@ codes! {
     "JF-P027" BrokenDeclarations: "The plugin's declarations (routes, webhooks, jobs) panic, or cannot be read.",
         "run the plugin's own tests: `assert_plugin_contract` makes the same call";
     "JF-P028" TooManyImages: "The process already keeps as many images of this plugin as it may; a replaced image stays in memory until the host restarts.",
-        "restart the host, or put a file back that it has loaded before";
+        "restart the host, or put a file back that it has loaded before; `jackfield plugins reload ID --force` loads one more all the same";
     "JF-P029" OutsidePrefix: "The plugin declares a path outside `/{id}/`.",
         "move the route below `/{id}/`, or grant the path: `capabilities = [\"routes:/prefix/*\"]` under `[plugins.ID]` in plugins.toml";
 }

@@ -52,6 +52,22 @@ fn a_symbol_that_nobody_brings_is_named() {
 }
 
 #[test]
+fn a_long_path_leaves_room_for_what_the_loader_says() {
+    let directory = Directory::new();
+    let file = Plugin::good().option("-DUNDEFINED").build(&directory);
+    let deep = directory.join(&["a-directory-with-a-long-name"; 9].join("/"));
+    let cache = jackfield_loader::ColdCache::open(&deep).unwrap().warm();
+    let refusal = load(&Images::default(), &cache, &file, &[])
+        .err()
+        .expect("it is refused");
+    let text = refusal.to_string();
+    assert!(
+        text.contains("cannot be loaded: undefined symbol: nobody_brings_this"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_entry_that_returns_nothing_is_not_loaded() {
     assert_eq!(refused(Plugin::good(), &[]).code(), Code::NotLoaded);
 }
@@ -104,6 +120,13 @@ fn a_plugin_keeps_so_many_images_and_what_is_loaded_stays_usable() {
     assert!(refusal.to_string().contains("keeps 50 images"), "{refusal}");
     let again = load(&images, &cache, &build(1), &[]).unwrap();
     assert!(Arc::ptr_eq(&first, &again), "the same content is loaded once");
+    // An operator who insists gets one, not all of them.
+    images.allow_one_more("pager");
+    assert!(load(&images, &cache, &build(MAX_IMAGES + 1), &[]).is_ok());
+    let refusal = load(&images, &cache, &build(MAX_IMAGES + 2), &[])
+        .err()
+        .expect("one too many");
+    assert!(refusal.to_string().contains("keeps 51 images"), "{refusal}");
     // Other plugins are not counted with it.
     let other = Plugin::with(super::fixture::manifest("beeper"))
         .id("beeper")

@@ -29,15 +29,20 @@ pub(super) async fn migrate(loaded: &Loaded, command: MigrateCommand, as_json: b
         all.join("\n")
     })?;
     let migrating = plan.wanted.iter().filter_map(|wanted| {
-        let migrations = wanted.code.as_ref()?.manifest().migrations;
+        // A shared library is not loaded for this: its migrations stand in its manifest.
+        let migrations = match (&wanted.code, plan.manifests.get(&wanted.id)) {
+            (Some(code), _) => code.manifest().migrations,
+            (None, manifest) => manifest?.lasting().migrations,
+        };
         (!migrations.is_empty()).then_some((wanted, migrations))
     });
+    let migrating: Vec<_> = migrating.collect();
     if matches!(command, MigrateCommand::Up) {
         std::fs::create_dir_all(&loaded.settings.data_dir)?;
         jackfield_storage::up(&database).await?;
         // A plugin that is off gets no tables.
         for (wanted, migrations) in migrating
-            .clone()
+            .iter()
             .filter(|(wanted, _)| matches!(wanted.enablement, Enablement::Enabled(_)))
         {
             let done = databases.migrate(&wanted.id, migrations).await;

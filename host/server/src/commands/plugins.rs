@@ -28,6 +28,7 @@ pub(super) fn verify(file: &Path, as_json: bool) -> u8 {
 
 pub(super) async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: bool) -> Result<(), Failure> {
     let data_dir = &loaded.settings.data_dir;
+    let mut how = "";
     let (id, action) = match command {
         PluginsCommand::List => {
             let rows = match control::call(data_dir, Method::GET, "/api/admin/v1/plugins", None).await {
@@ -40,13 +41,16 @@ pub(super) async fn plugins(loaded: &Loaded, command: PluginsCommand, as_json: b
         }
         PluginsCommand::Enable { id } => (id, "enable"),
         PluginsCommand::Disable { id } => (id, "disable"),
-        PluginsCommand::Reload { id } => (id, "reload"),
+        PluginsCommand::Reload { id, force } => {
+            how = if force { "?force=true" } else { "" };
+            (id, "reload")
+        }
         PluginsCommand::Pause { id } => (id, "pause"),
         PluginsCommand::Resume { id } => (id, "resume"),
         // It was answered before configuration was read.
         PluginsCommand::Verify { .. } => return Ok(()),
     };
-    let path = format!("/api/admin/v1/plugins/{id}/{action}");
+    let path = format!("/api/admin/v1/plugins/{id}/{action}{how}");
     let row = control::call(data_dir, Method::POST, &path, None).await?;
     if as_json {
         output::json(&row);
@@ -68,14 +72,22 @@ fn planned(loaded: &Loaded) -> Result<Value, Failure> {
     let row = |wanted: &Wanted| {
         let code = wanted.code.as_ref();
         let descriptor = code.map(|code| code.descriptor().clone()).unwrap_or_default();
+        // A shared library is not loaded to be listed.
+        let (version, carrier) = match (code, plan.manifests.get(&wanted.id)) {
+            (Some(code), _) => (Some(code.manifest().version), Some(code.carrier())),
+            (None, manifest) => (
+                manifest.map(|manifest| manifest.version.as_str()),
+                manifest.map(|_| "dylib"),
+            ),
+        };
         let (state, reason) = match &wanted.enablement {
             Enablement::Enabled(_) => ("disabled", "no host is running".to_owned()),
             Enablement::Disabled(reason) => ("disabled", reason.clone()),
             Enablement::Refused(reason) => ("refused", reason.clone()),
         };
         json!({
-            "id": wanted.id, "version": code.map(|code| code.manifest().version),
-            "enabled": matches!(wanted.enablement, Enablement::Enabled(_)), "carrier": code.map(|code| code.carrier()), "state": state,
+            "id": wanted.id, "version": version, "carrier": carrier,
+            "enabled": matches!(wanted.enablement, Enablement::Enabled(_)), "state": state,
             "reason": reason, "generation": 0, "routes": descriptor.routes.len(), "webhooks": descriptor.webhooks.len(),
             "health": null,
         })

@@ -1,4 +1,5 @@
-//! One JSON object a line: time, level, the event's own members, target, and the members of the span it is in.
+//! One JSON object a line: time, level, the event's own members, target, and the members of the span it is in. Where that one
+//! is within others, such as a plugin's within its request, `spans` has them all from the outermost on.
 //!
 //! A span's members are written once, when it begins, as they will stand in each of its lines; a line copies them.
 
@@ -15,7 +16,7 @@ use tracing_subscriber::{
         format::Writer,
         time::{FormatTime, SystemTime},
     },
-    registry::LookupSpan,
+    registry::{LookupSpan, SpanRef},
 };
 
 /// Writes a line.
@@ -45,20 +46,38 @@ where
         result?;
         out.write_str(",\"target\":")?;
         string(&mut out, target.as_deref().unwrap_or(metadata.target()))?;
-        if let Some(span) = context.lookup_current() {
-            out.write_str(",\"span\":{")?;
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                && !fields.is_empty()
-            {
-                out.write_str(fields)?;
-                out.write_char(',')?;
+        if let Some(span) = context.parent_span() {
+            out.write_str(",\"span\":")?;
+            member_span::<S, N>(&mut out, &span)?;
+            if span.parent().is_some() {
+                let mut before = ",\"spans\":[";
+                for span in span.scope().from_root() {
+                    out.write_str(before)?;
+                    member_span::<S, N>(&mut out, &span)?;
+                    before = ",";
+                }
+                out.write_char(']')?;
             }
-            out.write_str("\"name\":")?;
-            string(&mut out, span.name())?;
-            out.write_char('}')?;
         }
         out.write_str("}\n")
     }
+}
+
+fn member_span<S, N>(out: &mut Writer<'_>, span: &SpanRef<'_, S>) -> fmt::Result
+where
+    S: for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    out.write_char('{')?;
+    if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+        && !fields.is_empty()
+    {
+        out.write_str(fields)?;
+        out.write_char(',')?;
+    }
+    out.write_str("\"name\":")?;
+    string(out, span.name())?;
+    out.write_char('}')
 }
 
 impl<'w> FormatFields<'w> for JsonFields {
@@ -248,5 +267,20 @@ mod tests {
         });
         assert_eq!(lines[0]["span"], json!({ "name": "request", "id": "a\"b", "late": 7 }));
         assert_eq!(lines[1]["span"], json!({ "name": "bare" }));
+        assert_eq!(lines[1]["spans"], Value::Null);
+    }
+
+    #[test]
+    fn a_line_in_nested_spans_names_them_all() {
+        let lines = lines(|| {
+            let outer = tracing::info_span!("request", id = 1);
+            let inner = tracing::info_span!(parent: &outer, "plugin", at = 2);
+            tracing::info!(parent: &inner, "nobody has entered it");
+        });
+        assert_eq!(lines[0]["span"], json!({ "name": "plugin", "at": 2 }));
+        assert_eq!(
+            lines[0]["spans"],
+            json!([{ "name": "request", "id": 1 }, { "name": "plugin", "at": 2 }])
+        );
     }
 }

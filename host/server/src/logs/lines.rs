@@ -30,7 +30,7 @@ pub(super) struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        gathering().push(line, &mut io::stderr())?;
+        gathering().push(&super::SECRETS.clean(line), &mut io::stderr())?;
         Ok(line.len())
     }
 
