@@ -5,6 +5,7 @@
 mod admin;
 mod architecture;
 mod canary;
+mod carrier;
 mod configuration;
 mod contract;
 mod corpus;

@@ -19,8 +19,11 @@ pub(crate) struct Library {
     pub(crate) name: &'static str,
 }
 
-/// What the end-to-end suites load. Two builds of the turnstile, so that one can replace the other.
-pub(crate) const TESTED: [Library; 3] = [
+/// Of the plugins that one build replaces another of.
+const SECOND: &str = "jackfield-turnstile/second,jackfield-example-misbehaving/next";
+
+/// What the end-to-end suites load. Two builds of some, so that one can replace the other.
+pub(crate) const TESTED: [Library; 5] = [
     Library {
         package: "jackfield-plugin-github",
         file: "libjackfield_plugin_github.so",
@@ -30,8 +33,20 @@ pub(crate) const TESTED: [Library; 3] = [
     Library {
         package: "jackfield-turnstile",
         file: "libturnstile.so",
-        features: "jackfield-turnstile/second",
+        features: SECOND,
         name: "turnstile-second",
+    },
+    Library {
+        package: "jackfield-example-misbehaving",
+        file: "libjackfield_example_misbehaving.so",
+        features: SECOND,
+        name: "misbehaving-next",
+    },
+    Library {
+        package: "jackfield-example-misbehaving",
+        file: "libjackfield_example_misbehaving.so",
+        features: "",
+        name: "misbehaving",
     },
     Library {
         package: "jackfield-turnstile",
