@@ -180,6 +180,31 @@ pub(crate) fn typos() -> Result<Option<PathBuf>> {
     Ok(Some(binary))
 }
 
+/// `valgrind`.
+pub(crate) fn valgrind() -> Result<()> {
+    if !present("valgrind") {
+        apt("valgrind")?;
+    }
+    Ok(())
+}
+
+/// Miri in the nightly toolchain; whether it is there. Not without rustup and a nightly, which are the user's to choose.
+pub(crate) fn miri() -> Result<bool> {
+    let nightly = Command::new("rustup")
+        .args(["run", "nightly", "rustc", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !nightly.is_ok_and(|status| status.success()) {
+        return Ok(false);
+    }
+    let added = Command::new("rustup")
+        .args(["component", "add", "miri", "rust-src", "--toolchain", "nightly"])
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(added.success())
+}
+
 fn apt(package: &str) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!("`{package}` is missing and this system has no apt-get; install it");

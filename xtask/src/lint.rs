@@ -8,6 +8,8 @@ use crate::{cargo, header, install, must, root};
 
 /// Longest Rust file.
 const MAX_LINES: usize = 500;
+/// Where code may be unsafe: the boundary's types, both sides of it, and what loads a library.
+const UNSAFE: [&str; 3] = ["sdk/abi/", "sdk/src/ffi/mod.rs", "host/loader/src/image.rs"];
 
 /// Crates outside the workspace, which no command for the workspace sees.
 const APART: [&str; 2] = ["examples/bell-abi/Cargo.toml", "examples/parcels/Cargo.toml"];
@@ -89,15 +91,72 @@ fn judge(file: &str, text: &str) -> Vec<String> {
             "{file} has more than {MAX_LINES} lines; give its second concern a file of its own"
         ));
     }
+    if rust && allows_unsafe(text) && !UNSAFE.iter().any(|place| file.starts_with(place)) {
+        problems.push(format!(
+            "{file} allows unsafe code; only {} may, because the boundary to shared libraries needs it",
+            UNSAFE.join(", ")
+        ));
+    }
     if text.contains(&format!("{}!(", "todo")) {
         problems.push(format!("{file} holds an unfinished mark"));
     }
     problems
 }
 
+/// Whether an attribute turns the workspace's lint off, however it is written: `allow`, `expect` or `warn`, among others.
+fn allows_unsafe(text: &str) -> bool {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .collect();
+    let lint = ["unsafe", "_code"].concat();
+    code.match_indices(&lint).any(|(at, _)| {
+        let before = &code[..at];
+        let attribute = before.rfind("#[").max(before.rfind("#!["));
+        let attribute = attribute.map_or("", |begin| &before[begin..]);
+        !attribute.contains(']')
+            && ["allow(", "expect(", "warn("]
+                .iter()
+                .any(|level| attribute.contains(level))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unsafe_code_is_allowed_at_the_boundary_only() {
+        let lint = ["unsafe", "_code"].concat();
+        for attribute in [
+            "#![allow({})]",
+            "#[allow(dead_code, {})]",
+            "#[\n    expect(\n        {},\n    )]",
+            "#[cfg_attr(test, warn({}))]",
+        ] {
+            let text = attribute.replace("{}", &lint);
+            assert_eq!(judge("host/edge/src/lib.rs", &text).len(), 1, "{text}");
+            assert_eq!(judge("host/loader/src/cache.rs", &text).len(), 1, "{text}");
+            assert_eq!(judge("sdk/src/ffi/future.rs", &text).len(), 1, "{text}");
+            for place in ["sdk/abi/src/lib.rs", "sdk/src/ffi/mod.rs", "host/loader/src/image.rs"] {
+                assert_eq!(judge(place, &text), Vec::<String>::new());
+            }
+        }
+        for text in [
+            "#![forbid({})]",
+            "// allow({})",
+            "let name = \"{}\";",
+            "#[allow(dead_code)] fn f() {} // {}",
+        ] {
+            assert_eq!(
+                judge("a.rs", &text.replace("{}", &lint)),
+                Vec::<String>::new(),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn long_and_unfinished_files_are_named() {

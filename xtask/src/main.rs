@@ -1,6 +1,7 @@
 //! Build and test logic of the repository: `cargo xtask run | test | bench | lint | header | dist | services`.
 
 mod bench;
+mod boundary;
 mod dist;
 mod follow;
 mod header;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
-    cargo,
+    boundary, cargo,
     follow::{Limits, follow},
     install, plugins, root,
     services::{self, Services},
@@ -44,6 +44,12 @@ pub(crate) fn test(options: &Options) -> ExitCode {
             }
             if (all || options.e2e || options.chaos)
                 && let Err(error) = end_to_end(options, &services, &mut summary)
+            {
+                summary.fail(format!("{error:#}"));
+            }
+            if options.long
+                && (all || options.rust)
+                && let Err(error) = boundary::boundary(&Limits::of(true), &mut summary)
             {
                 summary.fail(format!("{error:#}"));
             }
