@@ -172,7 +172,7 @@ impl Default for Settings {
             },
             inbox: Inbox {
                 jobs: 256,
-                tenant_jobs: 32,
+                tenant_jobs: 64,
                 jobs_per_minute: None,
                 tenant_jobs_per_minute: None,
                 retention_days: 30,

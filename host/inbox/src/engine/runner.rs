@@ -47,7 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             jobs: 256,
-            tenant_jobs: 32,
+            tenant_jobs: 64,
             jobs_per_minute: None,
             tenant_jobs_per_minute: None,
         }
