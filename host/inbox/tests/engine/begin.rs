@@ -17,6 +17,14 @@ use super::world::{World, job, settle};
 /// Far less than a poll.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
+/// An engine that has looked round.
+async fn started(world: &World) -> Inbox {
+    let inbox = world.engine().await;
+    inbox.start();
+    settle().await;
+    inbox
+}
+
 async fn begins(inbox: &Inbox, work: NewWork) -> bool {
     matches!(inbox.accept(work).await.unwrap(), Stored::Begun(..))
 }
@@ -61,9 +69,7 @@ async fn with_room_it_runs_without_a_claim_even_if_the_sender_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_goes_on_without_a_poll() {
     let world = World::new();
-    let inbox = world.engine().await;
-    inbox.start();
-    settle().await;
+    let inbox = started(&world).await;
     let all = ["a", "b", "c"].map(|name| NewWork {
         lane: Some("lane".to_owned()),
         ..job("fails", name)
@@ -81,9 +87,7 @@ async fn a_lane_goes_on_without_a_poll() {
 async fn without_room_the_older_goes_first() {
     let mut world = World::new();
     world.limits.jobs = 2;
-    let inbox = world.engine().await;
-    inbox.start();
-    settle().await;
+    let inbox = started(&world).await;
     assert!(begins(&inbox, job("hangs", "1")).await);
     assert!(begins(&inbox, job("hangs", "2")).await);
     let all: Vec<NewWork> = (0..9).map(|n| job("fails", &n.to_string())).collect();
@@ -103,9 +107,7 @@ async fn without_room_the_older_goes_first() {
 async fn a_full_tenant_waits_and_holds_nobody_back() {
     let mut world = World::new();
     world.limits.tenant_jobs = 1;
-    let inbox = world.engine().await;
-    inbox.start();
-    settle().await;
+    let inbox = started(&world).await;
     let both = [job("hangs", "1"), job("fails", "2")].map(|work| of("greedy", work));
     let [first, second] = both.clone().map(|work| inbox.accept(work));
     let (first, second) = join!(first, second);
@@ -123,9 +125,7 @@ async fn a_full_tenant_waits_and_holds_nobody_back() {
 #[tokio::test(start_paused = true)]
 async fn nothing_begins_while_the_breaker_is_open_or_a_rate_counts() {
     let mut world = World::new();
-    let inbox = world.engine().await;
-    inbox.start();
-    settle().await;
+    let inbox = started(&world).await;
     for n in 0..20 {
         assert!(begins(&inbox, job("panics", &n.to_string())).await);
         settle().await;
@@ -141,9 +141,7 @@ async fn nothing_begins_while_the_breaker_is_open_or_a_rate_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_what_begins() {
     let world = World::new();
-    let inbox = world.engine().await;
-    inbox.start();
-    settle().await;
+    let inbox = started(&world).await;
     let work = job("fails", "a");
     let id = work.id;
     let mut accepting = Box::pin(inbox.accept(work));
