@@ -10,6 +10,7 @@ mod breaker;
 mod live;
 mod rate;
 mod retry;
+mod run;
 mod runner;
 mod tend;
 mod work;

@@ -5,6 +5,7 @@ mod accept;
 mod arm;
 mod claim;
 mod days;
+mod end;
 mod error;
 mod purge;
 mod read;
