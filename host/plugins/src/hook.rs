@@ -149,14 +149,20 @@ impl Hook {
         let Some(_tenants_place) = self.ingress.enter_tenant(&tenant) else {
             return self.shed();
         };
-        let delivery_id =
-            take(at::DELIVERY_ID).unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(&body))));
+        // A sender's id is the same wherever it sends to; a digest says nothing of where the body was meant to go.
+        let (scope, delivery_id) = match take(at::DELIVERY_ID) {
+            Some(id) => ("webhook".to_owned(), id),
+            None => {
+                let digest = hex::encode(Sha256::digest(&body));
+                (format!("webhook:{}", self.descriptor.name), format!("sha256:{digest}"))
+            }
+        };
         let work = NewWork {
             id: Uuid::now_v7(),
             kind: WorkKind::Webhook,
             plugin: self.plugin.to_string(),
             handler: self.descriptor.name.clone(),
-            dedup: DedupKey::of(&self.plugin, "webhook", &tenant, &delivery_id),
+            dedup: DedupKey::of(&self.plugin, &scope, &tenant, &delivery_id),
             tenant,
             delivery_id,
             event: take(at::EVENT).unwrap_or_default(),

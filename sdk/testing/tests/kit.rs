@@ -52,6 +52,9 @@ impl Plugin for Caller {
             .delivery_id(json("/id"))
             .retry(Retry::within(minutes(10)))
             .handle(Self::call);
+        for path in ["/caller/first", "/caller/second"] {
+            hooks.at(path).verify(Verify::none("a test")).handle(Self::call);
+        }
     }
 }
 
@@ -107,6 +110,17 @@ async fn the_environment_beats_the_file() {
     let work = host.deliver("in").json("https://api.example").settled().await;
     assert_eq!(work.done(), "called 3 times");
     assert_eq!(work.step_names(), ["call/0", "call/1", "call/2"]);
+}
+
+#[tokio::test]
+async fn the_same_body_to_two_webhooks_without_ids_is_two_deliveries() {
+    let host = host("").await;
+    host.on("POST /", Answer::status(200));
+    let send = async |webhook: &str| host.deliver(webhook).json("https://api.example").await;
+    let first = send("/caller/first").await;
+    let second = send("/caller/second").await;
+    assert!(!first.is_duplicate() && !second.is_duplicate());
+    assert!(send("/caller/second").await.is_duplicate());
 }
 
 #[tokio::test]
