@@ -3,7 +3,7 @@
 //! the threads of an instance's runtime keep.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{Arc, Once},
 };
 
@@ -20,6 +20,24 @@ use super::{buffer::lend, fields::Fields, plugin::HostRef, spans};
 thread_local! {
     static INSIDE: RefCell<Vec<Arc<HostRef>>> = const { RefCell::new(Vec::new()) };
     static SPANS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives this thread is the host's, which is being told something. A host that shares this copy of `tracing` would
+/// otherwise tell itself for ever.
+struct Telling;
+
+impl Telling {
+    fn begin() -> Self {
+        let _ = TELLING.try_with(|telling| telling.set(true));
+        Self
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let _ = TELLING.try_with(|telling| telling.set(false));
+    }
 }
 
 /// Where an instance's lines go.
@@ -80,6 +98,9 @@ fn log_panics() {
 
 /// The host of the instance that this thread is inside.
 fn inside() -> Option<Arc<HostRef>> {
+    if TELLING.try_with(Cell::get).unwrap_or(true) {
+        return None;
+    }
     INSIDE
         .try_with(|inside| inside.try_borrow().ok()?.last().cloned())
         .ok()?
@@ -128,6 +149,7 @@ impl Subscriber for Forward {
             None if attributes.is_contextual() => current(),
             None => None,
         };
+        let _telling = Telling::begin();
         let id = host.span(
             parent.map_or(0, |parent| spans::at(parent, &host)),
             level(*metadata.level()),
@@ -143,6 +165,7 @@ impl Subscriber for Forward {
         };
         let mut fields = Fields::default();
         record.record(&mut fields);
+        let _telling = Telling::begin();
         host.record(id, lend(fields.into_json().as_bytes()));
     }
 
@@ -159,6 +182,7 @@ impl Subscriber for Forward {
             None => None,
         };
         let metadata = event.metadata();
+        let _telling = Telling::begin();
         host.event(
             span.map_or(0, |span| spans::at(span, &host)),
             level(*metadata.level()),
