@@ -272,8 +272,6 @@ impl Database {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
-                // And none of their plans depends on a value.
-                ("plan_cache_mode", "force_generic_plan"),
             ]);
         if options.read_only {
             connect = connect.options([("default_transaction_read_only", "on")]);

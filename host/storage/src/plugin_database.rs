@@ -140,8 +140,7 @@ impl Place {
         // The plugin's name holds nothing but letters, digits and `-` (SDK contract, rule 1).
         let begin = format!(
             "BEGIN; SET LOCAL search_path TO {}; SET LOCAL statement_timeout = '{}s'; \
-             SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; \
-             SET LOCAL plan_cache_mode = auto",
+             SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
             self.schema,
             LEASE.as_secs()
         );
