@@ -210,6 +210,16 @@ pub fn decide(entry: Option<&PluginEntry>, resolved: &Resolved) -> Decision {
     if enabled == Enabled::Auto
         && let Some(missing) = resolved.missing_enables.first()
     {
+        // What stands in the file is meant, and a misspelt name may be why the value is missing.
+        let written: Vec<Problem> = resolved
+            .problems
+            .iter()
+            .filter(|one| one.line.is_some())
+            .cloned()
+            .collect();
+        if !written.is_empty() {
+            return Decision::Invalid(written);
+        }
         return Decision::Disabled(format!("auto: {missing} is not set"));
     }
     let mut problems = resolved.problems.clone();
@@ -352,6 +362,23 @@ mod tests {
             panic!("missing settings are errors")
         };
         assert_eq!(problems[0].key, "PAGER_SECRET");
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_said_even_when_its_absence_switches_the_plugin_off() {
+        let entry = given("[plugins.pager.config]\nsecret = \"x\"\n");
+        let resolved = resolve("pager", "plugins.toml", SCHEMA, Some(&entry), &Environment::default());
+        let Decision::Invalid(problems) = decide(Some(&entry), &resolved) else {
+            panic!("it is meant, and it does nothing")
+        };
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].suggestion.as_deref(), Some("secrets"));
+        // Who has switched it off is left alone, and so is a variable that may be another program's.
+        let off = given("[plugins.pager]\nenabled = false\n[plugins.pager.config]\nsecret = \"x\"\n");
+        assert!(matches!(decide(Some(&off), &resolved), Decision::Disabled(_)));
+        let other = Environment::from([("COUNT", "many")]);
+        let resolved = resolve("pager", "plugins.toml", SCHEMA, None, &other);
+        assert!(matches!(decide(None, &resolved), Decision::Disabled(_)));
     }
 
     #[test]

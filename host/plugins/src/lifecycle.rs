@@ -427,7 +427,8 @@ fn row(slot: &Slot) -> PluginRow {
         id: slot.wanted.id.clone(),
         version: code.map_or_else(String::new, |code| code.manifest().version.to_owned()),
         enabled: matches!(slot.wanted.enablement, Enablement::Enabled(_)),
-        carrier: code.map_or("", |code| code.carrier()),
+        // Only a file's code is not there before it is loaded.
+        carrier: code.map_or("dylib", |code| code.carrier()),
         state,
         reason,
         generation: slot.numbers,

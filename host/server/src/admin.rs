@@ -15,7 +15,7 @@ use axum::{
 use futures_util::stream;
 use http::StatusCode;
 use jackfield_inbox::model::{Filter, ReplayMode, State as DeliveryState};
-use jackfield_plugins::ChangeError;
+use jackfield_plugins::{ChangeError, PluginRow, PluginState};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -82,11 +82,22 @@ async fn change(
             return operator::error(StatusCode::NOT_FOUND, "NotFound", &detail);
         }
     };
+    let row = running.plugins.list().into_iter().find(|row| row.id == id);
     match done {
-        Ok(()) => Json(running.plugins.list().into_iter().find(|row| row.id == id)).into_response(),
+        // Asked to run it, and it cannot be made: what ran before, if anything, runs on.
+        Ok(()) if matches!(action.as_str(), "enable" | "reload" | "resume") && failed(row.as_ref()) => {
+            let reason = row.map(|row| row.reason).unwrap_or_default();
+            let detail = format!("plugin `{id}` cannot be started: {reason}");
+            operator::error(StatusCode::CONFLICT, "NotApplied", &detail)
+        }
+        Ok(()) => Json(row).into_response(),
         Err(crate::serve::ApplyError::Change(error)) => refused(&error),
         Err(error) => operator::error(StatusCode::CONFLICT, "NotApplied", &error.to_string()),
     }
+}
+
+fn failed(row: Option<&PluginRow>) -> bool {
+    row.is_some_and(|row| row.state == PluginState::Failed)
 }
 
 fn refused(error: &ChangeError) -> Response {

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use jackfield_plugins::{PluginRow, PluginState};
 use notify::{
     Event, EventKind, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
@@ -75,18 +76,38 @@ pub(crate) async fn keep_watching(running: Arc<Running>) {
             continue;
         }
         if running.reload().await.is_ok() {
-            tracing::info!("configuration applied");
+            applied(&running);
             continue;
         }
         tokio::time::sleep(BROKEN).await;
         seen = marks(&running);
         match running.reload().await {
-            Ok(()) => tracing::info!("configuration applied"),
+            Ok(()) => applied(&running),
             Err(error) => {
                 metrics::counter!("jackfield_config_reload_total", "result" => "refused").increment(1);
                 tracing::error!(%error, "the new configuration is not valid; the old one stays");
             }
         }
+    }
+}
+
+/// Says so, and of which plugins it is not true.
+fn applied(running: &Running) {
+    let not = |row: &PluginRow| matches!(row.state, PluginState::Refused | PluginState::Failed);
+    let except: Vec<String> = running
+        .plugins
+        .list()
+        .into_iter()
+        .filter(not)
+        .map(|row| row.id)
+        .collect();
+    if except.is_empty() {
+        tracing::info!("configuration applied");
+    } else {
+        tracing::warn!(
+            except = except.join(", "),
+            "configuration applied, except to plugins that cannot be run with it"
+        );
     }
 }
 

@@ -76,7 +76,8 @@ async fn what_panics_or_hangs_in_create_has_failed_and_the_rest_runs() {
     place.configure("hang:create,panic:reconfigure");
     host.until_logged("reconfigured").await;
     let (code, _, error) = host.setup.run_aside(&["plugins", "reload", "misbehaving"]).await;
-    assert_eq!(code, 0, "{error}");
+    assert_eq!(code, 1, "it did not come about");
+    assert!(error.contains("`misbehaving` cannot be started"), "{error}");
     assert!(
         host.row().await["reason"].as_str().unwrap().contains("within 10 s"),
         "{}",

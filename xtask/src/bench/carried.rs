@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ground::{self, Ground, SERVER_CORE},
-    host::{Host, Setup},
+    host::Host,
     report::{Peer, Row, Subject, Target},
     route::{CONNECTIONS, REQUEST, SECONDS, broken, counted, measured},
     stats::median,
@@ -52,13 +52,7 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
                 std::fs::copy(&library, directory.join("bench.so"))?;
                 std::fs::write(directory.join("plugins.toml"), CARRIED)?;
             }
-            let host = Host::start(Setup {
-                binary: "bench-host",
-                directory,
-                core: SERVER_CORE,
-                database: None,
-                private_key: None,
-            })?;
+            let host = Host::of_plugins(directory)?;
             let (answer, bytes) = wire::exchange(host.port, REQUEST)?;
             if answer.status != 200 {
                 bail!("the route answers {}", String::from_utf8_lossy(&bytes));

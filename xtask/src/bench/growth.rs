@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use super::{
     deliveries,
-    ground::{Ground, SERVER_CORE},
-    host::{Host, Setup},
+    ground::Ground,
+    host::Host,
     psql::Psql,
     report::{Peer, Row, Subject, Target},
     route::{CONNECTIONS, SECONDS, broken, measured},
@@ -45,13 +45,7 @@ fn plugins(ground: &Ground) -> Result<Row> {
                 let on = |number: usize| format!("[plugins.grown-{number}.config]\non = \"yes\"\n");
                 std::fs::write(directory.join("plugins.toml"), (1..=GROWN).map(on).collect::<String>())?;
             }
-            let host = Host::start(Setup {
-                binary: "bench-host",
-                directory,
-                core: SERVER_CORE,
-                database: None,
-                private_key: None,
-            })?;
+            let host = Host::of_plugins(directory)?;
             // The last route of the last plugin is there, or is not.
             let far = format!("GET /grown-{GROWN}/things-49/x/part HTTP/1.1\r\nHost: localhost\r\n\r\n");
             let (answer, _) = wire::exchange(host.port, far.as_bytes())?;

@@ -38,6 +38,17 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// The host whose plugin is measured, on the server's core.
+    pub(super) fn of_plugins(directory: PathBuf) -> Result<Self> {
+        Self::start(Setup {
+            binary: "bench-host",
+            directory,
+            core: ground::SERVER_CORE,
+            database: None,
+            private_key: None,
+        })
+    }
+
     pub(super) fn start(setup: Setup) -> Result<Self> {
         let (port, admin) = (free_port()?, free_port()?);
         let log = File::create(setup.directory.join("host.log"))?;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow};
 
 use super::{
     carried::{CARRIED, library},
-    ground::{Ground, LOAD_CORE, SERVER_CORE},
-    host::{Host, Setup},
+    ground::{Ground, LOAD_CORE},
+    host::Host,
     load::Loaded,
     report::{Row, Subject, Target},
     route::{CONNECTIONS, REQUEST, broken},
@@ -35,13 +35,7 @@ pub(super) fn row(ground: &Ground) -> Result<Row> {
         let file = directory.join("bench.so");
         std::fs::write(&file, &content)?;
         std::fs::write(directory.join("plugins.toml"), CARRIED)?;
-        let host = Host::start(Setup {
-            binary: "bench-host",
-            directory,
-            core: SERVER_CORE,
-            database: None,
-            private_key: None,
-        })?;
+        let host = Host::of_plugins(directory)?;
         let still = ground.load(host.port, REQUEST, CONNECTIONS, LOAD_CORE, SECONDS)?;
         wrong.extend(broken(&still, round, "without reloads"));
         let (loaded, took) = reloading(ground, &host, &file, [&other, &content])?;

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::{
-    ground::{Ground, LOAD_CORE, SERVER_CORE},
-    host::{Host, Setup},
+    ground::{Ground, LOAD_CORE},
+    host::Host,
     load::Loaded,
     peers::Server,
     report::{Peer, Row, Subject, Target},
@@ -25,13 +25,7 @@ pub(super) fn route(ground: &Ground) -> Result<Row> {
     let (mut our_core, mut peer_core) = (Vec::new(), Vec::new());
     let mut size = 0;
     for round in 1..=ground.rounds {
-        let host = Host::start(Setup {
-            binary: "bench-host",
-            directory: ground.directory("host")?,
-            core: SERVER_CORE,
-            database: None,
-            private_key: None,
-        })?;
+        let host = Host::of_plugins(ground.directory("host")?)?;
         let (answer, bytes) = wire::exchange(host.port, REQUEST)?;
         if answer.status != 200 || serde_json::from_slice::<serde_json::Value>(&bytes[answer.head..]).is_err() {
             bail!("the route answers {}", String::from_utf8_lossy(&bytes));

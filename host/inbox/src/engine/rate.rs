@@ -1,5 +1,7 @@
 //! How many runs of a plugin, and of each of its tenants, may start now. Counted on this replica, by token buckets that hold
 //! one second's worth, and at least one. They outlive a plugin's generations: a reload fills none.
+//! Our own, because a claim has to know how much it may take before it knows how much there is, and limiters in crates tell
+//! only whether a given number may pass, and count it as gone.
 
 use std::{
     collections::HashMap,

@@ -30,7 +30,9 @@ pub(super) struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        gathering().push(&super::SECRETS.clean(line), &mut io::stderr())?;
+        // Cleaned before the others are made to wait.
+        let clean = super::SECRETS.clean(line);
+        gathering().push(&clean, &mut io::stderr())?;
         Ok(line.len())
     }
 

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value, sea_quer
 use uuid::Uuid;
 
 use super::{
-    SqlStore,
+    SqlStore, persistently,
     rows::{get, json, pack_headers},
     store_error,
 };
@@ -23,12 +23,14 @@ type Key = [u8; 16];
 type Fresh = HashMap<Uuid, Option<i64>>;
 
 impl SqlStore {
-    /// On PostgreSQL: what is new is one statement, which commits itself; what is left was there before.
+    /// On PostgreSQL: what is new is one statement, which commits itself; what is left was there before. Each is tried again
+    /// by itself: what the first has committed must not be taken for what was there before.
     pub(super) async fn accept_batch(&self, batch: &[&NewWork]) -> StoreResult<Vec<Stored>> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let fresh = self.insert_by_arrays(&self.db.write, &first_of_keys(batch)).await?;
+        let order = first_of_keys(batch);
+        let fresh = persistently(|| self.insert_by_arrays(&self.db.write, &order)).await?;
         let left: Vec<&NewWork> = batch
             .iter()
             .filter(|work| !fresh.contains_key(&work.id))
@@ -36,9 +38,7 @@ impl SqlStore {
             .collect();
         let mut stored_before = Vec::new();
         if !left.is_empty() {
-            let tx = self.begin().await?;
-            stored_before = self.accept_in(&tx, &left).await?;
-            tx.commit().await.map_err(store_error)?;
+            (stored_before, _) = persistently(|| self.change_at_once(&left, &[])).await?;
         }
         let mut stored_before = stored_before.into_iter();
         let stored = batch.iter().map(|work| match fresh.get(&work.id) {

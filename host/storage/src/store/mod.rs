@@ -116,7 +116,7 @@ impl Store for SqlStore {
         let (stored, written) = if self.db.is_sqlite() {
             persistently(|| self.change_at_once(&works, &writes)).await?
         } else {
-            let stored = persistently(|| self.accept_batch(&works)).await?;
+            let stored = self.accept_batch(&works).await?;
             (stored, persistently(|| self.write_batch(&writes)).await?)
         };
         let (mut stored, mut written) = (stored.into_iter(), written.into_iter());

@@ -204,3 +204,35 @@ async fn a_deadlock_is_tried_again() {
     assert_eq!(stored, [Stored::New(pair[0].id), Stored::New(pair[1].id)]);
     postgres.drop_it().await;
 }
+
+/// A batch of new work and of a resend whose second part is in somebody's way: what the first part has begun stays begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_begun_stays_begun_when_the_rest_of_its_batch_is_tried_again() {
+    let Some(postgres) = Postgres::new().await else {
+        return;
+    };
+    let store = SqlStore::new(postgres.open().await);
+    let old = delivery("old", None);
+    store.accept(std::slice::from_ref(&old)).await.unwrap();
+    let run = store.claim(&request(1, 20_000)).await.unwrap().remove(0);
+    store.write(&[dead(run.fence)]).await.unwrap();
+    // A sequence forgets nothing when its transaction is rolled back, so the first arming fails and the second does not.
+    let mut other = PgConnection::connect(&postgres.url).await.unwrap();
+    let once = "CREATE SEQUENCE armings; \
+        CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+          IF nextval('armings') = 1 THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '40001'; END IF; RETURN new; END $$; \
+        CREATE TRIGGER once BEFORE UPDATE ON delivery FOR EACH ROW EXECUTE FUNCTION once()";
+    other.execute(once).await.unwrap();
+    let fresh = NewWork {
+        lease_ms: Some(20_000),
+        ..delivery("fresh", None)
+    };
+    let stored = store.accept(&[delivery("old", None), fresh.clone()]).await.unwrap();
+    assert_eq!(stored[0], Stored::Rearmed(old.id));
+    assert!(
+        matches!(stored[1], Stored::Begun(id, _) if id == fresh.id),
+        "who stored it runs it: {stored:?}"
+    );
+    assert_eq!(postgres.number("SELECT last_value FROM armings").await, 2);
+    postgres.drop_it().await;
+}
