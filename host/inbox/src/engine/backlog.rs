@@ -44,6 +44,10 @@ impl Backlog {
         self.lock().behind.contains(plugin)
     }
 
+    pub(super) fn is_any_behind(&self) -> bool {
+        !self.lock().behind.is_empty()
+    }
+
     /// `work` is stored and not begun.
     pub(super) fn queue(&self, work: &NewWork) {
         let lane = work.lane().map(|lane| Queue::Lane(lane.to_owned()));

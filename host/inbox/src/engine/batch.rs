@@ -104,6 +104,8 @@ async fn gather<T, R>(
         () = stop.cancelled() => return None,
         first = first => first?,
     };
+    // Who is ready to submit does it now: of many that became so at once, the first must not go alone.
+    tokio::task::yield_now().await;
     let mut heavy = weight(&first);
     let (mut batch, mut thens) = (vec![first], vec![then]);
     while batch.len() < limit && heavy < max_weight {

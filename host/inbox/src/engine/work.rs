@@ -23,8 +23,11 @@ use crate::{
 
 /// Most jobs of one claim.
 const CLAIM: u32 = 256;
-/// Between two claims: what becomes due meanwhile is claimed at once, where each alone would cost as much as all.
+/// Between two claims: what becomes due meanwhile, and places that become free, are claimed for at once, where each alone
+/// would cost as much as all.
 const GATHER: Duration = Duration::from_millis(2);
+/// The same while more is due than there are places.
+const GATHER_BEHIND: Duration = Duration::from_millis(4);
 
 /// Turns until the drain begins.
 pub(super) async fn keep_turning(core: Arc<Core>) {
@@ -41,7 +44,12 @@ pub(super) async fn keep_turning(core: Arc<Core>) {
             tracing::warn!(%error, "cannot claim");
             tokio::time::sleep(core.settings.poll).await;
         }
-        tokio::time::sleep(GATHER).await;
+        let pause = if core.backlog.is_any_behind() {
+            GATHER_BEHIND
+        } else {
+            GATHER
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -66,10 +74,16 @@ pub(super) async fn turn(core: &Arc<Core>, poll: bool) -> StoreResult<Vec<JoinHa
 }
 
 async fn claim(core: &Arc<Core>, runner: &Arc<Runner>, started: &mut Vec<JoinHandle<()>>) -> StoreResult<()> {
+    let mut again = false;
     loop {
         let free = u32::try_from(runner.slots.available_permits())
             .unwrap_or(u32::MAX)
             .min(CLAIM);
+        // The runs that end meanwhile make it more, and wake the loop.
+        if again && free < CLAIM.min(runner.limits.jobs).div_ceil(2) {
+            return Ok(());
+        }
+        again = true;
         // What begins as it is stored needs places too, unless it has to wait its turn anyhow.
         let wanted = if core.backlog.is_behind(&runner.plugin) {
             free

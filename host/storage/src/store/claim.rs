@@ -27,8 +27,14 @@ const COLUMNS: &str = "d.kind, d.plugin, d.handler, d.tenant, d.delivery_id, d.e
 
 impl SqlStore {
     pub(super) async fn due_plugins(&self) -> StoreResult<Vec<String>> {
+        // From one plugin to the next by the index: a backlog is not read to find whose it is.
         let statement = self.statement(
-            "SELECT DISTINCT plugin FROM job WHERE state IN ('pending', 'waiting') AND run_at <= {now}",
+            "WITH RECURSIVE p (plugin) AS (\
+               SELECT min(plugin) FROM job WHERE state IN ('pending', 'waiting') \
+               UNION ALL SELECT (SELECT min(j.plugin) FROM job j WHERE j.state IN ('pending', 'waiting') AND j.plugin > p.plugin) \
+                 FROM p WHERE p.plugin IS NOT NULL) \
+             SELECT p.plugin FROM p WHERE EXISTS (SELECT 1 FROM job j \
+               WHERE j.plugin = p.plugin AND j.state IN ('pending', 'waiting') AND j.run_at <= {now})",
             [],
         );
         let rows = self.db.read.query_all_raw(statement).await.map_err(store_error)?;

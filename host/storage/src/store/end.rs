@@ -55,15 +55,17 @@ impl SqlStore {
             .map(|(_, end)| orphans(end).map(Option::unwrap_or_default))
             .collect::<StoreResult<_>>()?;
         let statement = self.statement(
-            "WITH e AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[]) \
-               AS e(id, outcome, summary, began, orphans, token)), \
-             gone AS (DELETE FROM job j USING e WHERE j.id = e.id AND j.token = e.token AND j.state = 'running' \
-               RETURNING j.id, j.plugin, j.lane, j.attempts, j.token), \
+            // Each is looked up by its key: the planner expects few jobs to run, and would compare all of them with all ends if
+            // it knew this condition for that of their index.
+            "WITH gone AS (DELETE FROM job j USING unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[]) \
+               AS e(id, outcome, summary, began, orphans, token) \
+               WHERE j.id = e.id AND j.token = e.token AND j.state IS NOT DISTINCT FROM 'running' \
+               RETURNING j.id, j.plugin, j.lane, j.attempts, j.token, e.outcome, e.summary, e.began, e.orphans), \
              lanes AS (DELETE FROM lane_lease l USING gone g WHERE l.plugin = g.plugin AND l.lane = g.lane AND l.job = g.id) \
-             UPDATE delivery d SET state = 'done', finished_ms = {now}, outcome = e.outcome, summary = e.summary, \
+             UPDATE delivery d SET state = 'done', finished_ms = {now}, outcome = g.outcome, summary = g.summary, \
                reason = CASE WHEN d.overtaken THEN 'overtaken by later deliveries of its lane' END, \
-               attempts = g.attempts, began_ms = e.began, token = g.token, dirty = false, orphans = nullif(e.orphans, '') \
-             FROM gone g JOIN e ON e.id = g.id WHERE d.id = g.id RETURNING d.id",
+               attempts = g.attempts, began_ms = g.began, token = g.token, dirty = false, orphans = nullif(g.orphans, '') \
+             FROM gone g WHERE d.id = g.id RETURNING d.id",
             [
                 uuid_array(order.iter().map(|(fence, _)| fence.job)),
                 text_array(outcomes.into_iter()),
