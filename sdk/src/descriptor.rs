@@ -37,6 +37,12 @@ pub struct RouteDescriptor {
     pub path: String,
     /// Who may call it.
     pub policy: Policy,
+    /// Gates that a person need not have passed, from the operation's `x-jackfield-before`: `["terms", "email"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Gate>,
+    /// Rate-limit class, from the operation's `x-jackfield-rate-limit`; the default class when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
     /// OpenAPI operation id.
     #[serde(default)]
     pub operation: Option<String>,
@@ -52,6 +58,16 @@ pub enum Policy {
     SignedIn,
     /// A signed-in principal who holds every one of these scopes.
     Scopes(Vec<String>),
+}
+
+/// What a person must have done before a route that is not public answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Accepted the terms of service.
+    Terms,
+    /// Shown that the e-mail address is theirs.
+    Email,
 }
 
 /// One webhook endpoint (always POST).

@@ -15,6 +15,7 @@ use crate::{
     database::{Database, DatabaseService, serve_database},
     error::Result,
     http_client::{Http, HttpService, serve_http},
+    identity::{Audit, AuditService, Identity, IdentityService, serve_audit, serve_identity},
     run::{RunService, serve_run},
     service::{BoxFuture, ServiceError, service},
 };
@@ -134,6 +135,10 @@ pub trait Services: Send + Sync {
     fn vault(&self) -> &dyn VaultService;
     /// SQL.
     fn database(&self) -> &dyn DatabaseService;
+    /// People.
+    fn identity(&self) -> &dyn IdentityService;
+    /// The audit trail.
+    fn audit(&self) -> &dyn AuditService;
     /// Metrics.
     fn metrics(&self) -> &dyn MetricService;
     /// Clock.
@@ -158,6 +163,8 @@ pub(crate) async fn dispatch(
         5 => serve_jobs(services.jobs(), method, input).await,
         6 => serve_vault(services.vault(), method, input).await,
         7 => serve_database(services.database(), method, input).await,
+        8 => serve_identity(services.identity(), method, input).await,
+        9 => serve_audit(services.audit(), method, input).await,
         other => Err(ServiceError::invalid(format!(
             "this host does not know service {other}"
         ))),
@@ -210,6 +217,17 @@ impl Host {
     /// The plugin's own database. Capability: `database`.
     pub fn database(&self) -> Database {
         Database::new(self.services())
+    }
+
+    /// People, their sessions and API keys. Capabilities: `identity:users`, `identity:accounts`, `identity:sessions`,
+    /// `identity:keys`.
+    pub fn identity(&self) -> Identity {
+        Identity::new(self.services())
+    }
+
+    /// The audit trail. Capability: `audit`.
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.services())
     }
 
     /// Metrics.

@@ -22,9 +22,11 @@ pub mod health;
 mod hooks;
 pub mod host;
 pub mod http_client;
+pub mod identity;
 pub mod instance;
 pub mod manifest;
 mod plugin;
+pub mod principal;
 mod routes;
 pub mod run;
 pub mod service;
@@ -33,7 +35,8 @@ pub mod webhook;
 pub use hooks::{JobBuilder, Jobs, SecretsCall, VerifyCall, WebhookBuilder, Webhooks};
 pub use jackfield_sdk_macros::{Config, migrations, plugin};
 pub use plugin::{Plugin, Reconfigured};
-pub use routes::{NoContent, Principal, PrincipalKind, Routes, Shared, This};
+pub use principal::{Person, Principal, PrincipalKind};
+pub use routes::{NoContent, Routes, Shared, This};
 
 pub use axum;
 pub use bytes;
@@ -46,7 +49,7 @@ pub use utoipa;
 /// Everything an author needs, in one line.
 pub mod prelude {
     pub use crate::{
-        Config, Jobs, NoContent, Plugin, Principal, Reconfigured, Routes, This, Webhooks,
+        Config, Jobs, NoContent, Person, Plugin, Principal, Reconfigured, Routes, This, Webhooks,
         config::{Seconds, Secret, SigningSecrets},
         database::{Database, Transaction, sql},
         error::{Error, Problem, Result},

@@ -7,13 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, request::Parts};
-use serde::{Deserialize, Serialize};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::{
-    descriptor::{Policy, RouteDescriptor},
-    error::Problem,
-};
+use crate::descriptor::{Gate, Policy, RouteDescriptor};
 
 /// The state of a plugin's router.
 pub struct Shared<P>(pub(crate) Arc<P>);
@@ -61,6 +57,11 @@ pub(crate) fn describe(document: &serde_json::Value) -> Vec<RouteDescriptor> {
                 method: method.to_ascii_uppercase(),
                 path: path.clone(),
                 policy: policy(operation.get("security")),
+                before: gates(operation.get("x-jackfield-before")),
+                rate_limit: operation
+                    .get("x-jackfield-rate-limit")
+                    .and_then(|class| class.as_str())
+                    .map(str::to_owned),
                 operation: operation
                     .get("operationId")
                     .and_then(|id| id.as_str())
@@ -99,6 +100,14 @@ fn policy(security: Option<&serde_json::Value>) -> Policy {
     }
 }
 
+/// Names that no gate has are left out: they may be those of a newer host.
+fn gates(named: Option<&serde_json::Value>) -> Vec<Gate> {
+    let named = named.and_then(serde_json::Value::as_array).into_iter().flatten();
+    named
+        .filter_map(|name| serde_json::from_value(name.clone()).ok())
+        .collect()
+}
+
 /// The plugin itself, in a route handler.
 pub struct This<P>(Arc<P>);
 
@@ -115,48 +124,6 @@ impl<P: Send + Sync + 'static> FromRequestParts<Shared<P>> for This<P> {
 
     async fn from_request_parts(_: &mut Parts, state: &Shared<P>) -> Result<Self, Infallible> {
         Ok(Self(Arc::clone(&state.0)))
-    }
-}
-
-/// Who calls. The host puts it into the request; a handler that extracts it is never reached by the anonymous.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Principal {
-    /// Stable id.
-    pub id: String,
-    /// What it is.
-    pub kind: PrincipalKind,
-    /// Scopes held.
-    pub scopes: Vec<String>,
-}
-
-/// What a principal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PrincipalKind {
-    /// A person.
-    User,
-    /// An API key.
-    ApiKey,
-    /// The operator of this host.
-    Operator,
-}
-
-impl Principal {
-    /// Whether every scope of `wanted` is held; an operator holds all.
-    pub fn holds(&self, wanted: &[String]) -> bool {
-        self.kind == PrincipalKind::Operator || wanted.iter().all(|scope| self.scopes.contains(scope))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Principal {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "sign in or send an API key"))
     }
 }
 

@@ -233,7 +233,7 @@ async fn a_request_is_named_and_its_query_is_not_logged() {
         (line["status"].as_u64(), line["method"].as_str()),
         (Some(200), Some("GET"))
     );
-    assert!(line["duration_ms"].as_f64().is_some() && line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert!(line["duration_ms"].as_f64().is_some() && line["client"] == "127.0.0.1");
     assert!(
         line.to_string().contains("4bf92f3577b34da6a3ce929d0e0e4736"),
         "the caller's trace goes on: {line}"

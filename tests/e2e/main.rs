@@ -15,6 +15,7 @@ mod guests;
 mod hostile;
 mod kill;
 mod outage;
+mod people;
 mod plugins;
 mod reload;
 mod replay;

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -138,14 +138,11 @@ impl Setup {
 
     /// Starts `serve` and does not wait.
     pub fn launch(&self) -> Host {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file())
-            .unwrap();
+        let append = |path| std::fs::File::options().create(true).append(true).open(path).unwrap();
+        let log = append(self.log_file());
         let child = self
             .command(&["serve"])
-            .stdout(Stdio::null())
+            .stdout(append(self.out_file()))
             .stderr(log)
             .spawn()
             .unwrap();
@@ -172,6 +169,10 @@ impl Setup {
     fn log_file(&self) -> PathBuf {
         self.directory
             .join(format!("host-{}.log", self.listen.replace(':', "-")))
+    }
+
+    fn out_file(&self) -> PathBuf {
+        self.directory.join("out.log")
     }
 }
 
@@ -208,6 +209,11 @@ impl Host {
     /// What it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.setup.log_file()).unwrap_or_default()
+    }
+
+    /// What it printed for people.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.setup.out_file()).unwrap_or_default()
     }
 
     /// The last lines of what it logged, for a failure's message.

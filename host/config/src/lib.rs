@@ -16,5 +16,5 @@ pub use load::{load, secret_variables};
 pub use plugins::{Carrier, Enabled, PluginEntry, PluginsFile};
 pub use problem::Problem;
 pub use resolve::{Decision, Resolved, decide, resolve};
-pub use settings::{Flags, Loaded, LogFormat, Settings};
+pub use settings::{Flags, Loaded, LogFormat, Settings, SignIn};
 pub use source::{Environment, Source};

@@ -253,6 +253,10 @@ fn read_text(field: &Value, text: &str) -> Value {
         Some("integer" | "number") => {
             serde_json::from_str::<serde_json::Number>(text.trim()).map_or_else(|_| text.into(), Value::Number)
         }
+        // A JSON list, as the reference writes it, or names with commas between.
+        Some("array") if text.trim_start().starts_with('[') => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.into())
+        }
         Some("array") => text
             .split(',')
             .map(str::trim)

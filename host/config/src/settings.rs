@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub keyring: Option<String>,
     /// Address people use.
     pub public_url: Option<Url>,
+    /// Networks of proxies in front, as `10.0.0.0/8`: their `X-Forwarded-For` says where a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Folder that is served instead of the embedded app.
     pub frontend_dir: Option<PathBuf>,
     /// Break-glass bearer for the admin API, at least 32 characters.
@@ -132,6 +135,16 @@ pub struct Egress {
 pub struct Identity {
     /// `local`.
     pub provider: SignIn,
+    /// Name of the session's cookie; `__Host-…` makes browsers refuse it from other hosts.
+    pub cookie: String,
+    /// Seconds without a request after which a session ends.
+    pub session_idle: u32,
+    /// Seconds after its sign-in at which a session ends.
+    pub session_lifetime: u32,
+    /// Whether people have to accept the terms of service first.
+    pub terms: bool,
+    /// Address of the person that a fresh local installation is made for.
+    pub owner_email: String,
 }
 
 /// Who signs people in.
@@ -155,6 +168,7 @@ impl Default for Settings {
             redis_url: None,
             keyring: None,
             public_url: None,
+            trusted_proxies: Vec::new(),
             frontend_dir: None,
             operator_key: None,
             plugins_file: None,
@@ -189,6 +203,11 @@ impl Default for Settings {
             },
             identity: Identity {
                 provider: SignIn::Local,
+                cookie: "keycloak_auth".to_owned(),
+                session_idle: 7 * 86_400,
+                session_lifetime: 30 * 86_400,
+                terms: false,
+                owner_email: "owner@localhost".to_owned(),
             },
         }
     }

@@ -10,7 +10,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{Method, Uri};
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::listener::PeerAddr;
+use crate::client_addr::ClientAddr;
 
 /// Which declared route answered: set on the response by the router, so that labels stay few.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub(crate) struct Watched {
     method: &'static str,
     /// Cheap to keep: its parts are shared with the request.
     uri: Uri,
-    peer: Option<PeerAddr>,
+    client: Option<ClientAddr>,
 }
 
 /// Handles of the metrics, by label. Looking one up here costs a hash; asking the recorder costs an owned copy of each label.
@@ -47,7 +47,7 @@ pub(crate) fn watch(request: &Request<Body>) -> Watched {
         begun: Instant::now(),
         method: known(request.method()),
         uri: request.uri().clone(),
-        peer: request.extensions().get::<PeerAddr>().copied(),
+        client: request.extensions().get::<ClientAddr>().copied(),
     }
 }
 
@@ -60,7 +60,7 @@ impl Watched {
             route: "other".into(),
             plugin: "host".into(),
         });
-        let peer = self.peer.map_or_else(|| "-".to_owned(), |peer| peer.0.to_string());
+        let client = self.client.map(|client| tracing::field::display(client.0));
         tracing::info!(
             target: "access",
             method = self.method,
@@ -68,7 +68,7 @@ impl Watched {
             status,
             duration_ms = (seconds * 1e6).round() / 1e3,
             plugin = &*label.plugin,
-            peer,
+            client,
             "request"
         );
         let meter = meters.of((label, self.method, status));

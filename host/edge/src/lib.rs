@@ -6,6 +6,7 @@
 mod access_log;
 pub mod body;
 mod cache_headers;
+mod client_addr;
 mod concurrency;
 mod cors;
 mod deadline_io;
@@ -15,6 +16,7 @@ mod security_headers;
 mod stack;
 
 pub use access_log::RouteLabel;
+pub use client_addr::{ClientAddr, TrustedProxies};
 pub use cors::CorsOrigins;
 pub use listener::{Edge, EdgeSettings, Listener, PeerAddr, PeerCred};
 pub use request_id::RequestContext;

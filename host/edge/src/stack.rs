@@ -21,7 +21,9 @@ use tracing::Instrument;
 
 use crate::{
     access_log::{self, Meters},
-    body, cache_headers, concurrency,
+    body, cache_headers,
+    client_addr::TrustedProxies,
+    concurrency,
     cors::CorsOrigins,
     request_id,
     security_headers::{self, SecurityHeaders},
@@ -38,6 +40,8 @@ pub struct StackSettings {
     pub origins: CorsOrigins,
     /// Security headers.
     pub security: SecurityHeaders,
+    /// Whose word on the client's address is taken.
+    pub proxies: TrustedProxies,
 }
 
 /// A service with its layers. Cheap to clone.
@@ -92,6 +96,7 @@ where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Send,
     S::Future: Send,
 {
+    layers.settings.proxies.note(&mut request);
     // Names everything that happens inside.
     let (span, id) = request_id::name(&mut request);
     let answered = async {

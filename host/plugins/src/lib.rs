@@ -5,6 +5,7 @@
 
 mod code;
 mod generation;
+mod guard;
 mod hook;
 mod ingress;
 mod lifecycle;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use code::{BuiltinCode, Code};
 pub use generation::Generation;
+pub use guard::{Believing, Guard, NoIdentity, Passed, Rules};
 pub use lifecycle::{ChangeError, PluginRow, Plugins};
 pub use services::{Backends, PluginServices};
 pub use table::{Conflict, HOST, RouteRow, RouteTable};

@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::{
     code::Code,
     generation::{DRAIN, Generation},
+    guard::{Guard, Rules},
     hook::Hook,
     ingress::Ingress,
     quarantine::{Fault, Quarantine},
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     table: ArcSwap<RouteTable>,
     pub(crate) inbox: Inbox,
     backends: Backends,
+    guard: Arc<dyn Guard>,
     limits: Limits,
     watch: Arc<Watch>,
     /// The host's own routes, which no plugin may declare.
@@ -115,12 +117,20 @@ pub enum ChangeError {
 
 impl Plugins {
     /// No plugins until [`Plugins::apply`]. No plugin may declare one of `own_routes`.
-    pub fn new(inbox: Inbox, backends: Backends, limits: Limits, watch: Arc<Watch>, own_routes: Vec<RouteRow>) -> Self {
+    pub fn new(
+        inbox: Inbox,
+        backends: Backends,
+        guard: Arc<dyn Guard>,
+        limits: Limits,
+        watch: Arc<Watch>,
+        own_routes: Vec<RouteRow>,
+    ) -> Self {
         Self(Arc::new(Inner {
             slots: Mutex::default(),
             table: ArcSwap::default(),
             inbox,
             backends,
+            guard,
             limits,
             watch,
             own_routes,
@@ -152,6 +162,11 @@ impl Plugins {
     /// The engine.
     pub fn inbox(&self) -> &Inbox {
         &self.0.inbox
+    }
+
+    /// Who decides who passes.
+    pub fn guard(&self) -> &dyn Guard {
+        &*self.0.guard
     }
 
     /// The current route table.
@@ -328,7 +343,11 @@ impl Plugins {
                     plugin: id.as_str().into(),
                     method: route.method.clone(),
                     pattern: route.path.as_str().into(),
-                    policy: route.policy.clone(),
+                    rules: Rules {
+                        policy: route.policy.clone(),
+                        before: route.before.clone(),
+                        rate_limit: route.rate_limit.clone(),
+                    },
                     generation: serves.clone(),
                 }));
             }

@@ -1,4 +1,4 @@
-//! Requests to plugins: looked up in the current table, checked against the route's policy, run on the generation the
+//! Requests to plugins: looked up in the current table, let pass by the guard, run on the generation the
 //! table names, which stays alive until the last byte of the answer is sent.
 
 use std::{sync::Arc, time::Duration};
@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use jackfield_edge::{RouteLabel, body::Keeping};
-use jackfield_sdk::{Principal, descriptor::Policy};
 
 use crate::{
     lifecycle::Plugins,
@@ -55,10 +54,17 @@ impl Plugins {
         Ok(response)
     }
 
-    async fn run(&self, route: &Route, request: Request<Body>) -> Response<Body> {
-        if let Some(refusal) = refuse(&route.policy, request.extensions().get::<Principal>()) {
-            return refusal;
-        }
+    async fn run(&self, route: &Route, mut request: Request<Body>) -> Response<Body> {
+        let passed = match self.guard().pass(&route.rules, &mut request).await {
+            Ok(passed) => passed,
+            Err(refusal) => return refusal,
+        };
+        let mut response = self.run_passed(route, request).await;
+        self.guard().leave(&passed, &mut response);
+        response
+    }
+
+    async fn run_passed(&self, route: &Route, request: Request<Body>) -> Response<Body> {
         let Some(generation) = &route.generation else {
             let mut response = json(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -98,24 +104,6 @@ impl Plugins {
                 )
             }
         }
-    }
-}
-
-/// The answer to who may not pass; the anonymous get the reference's 401.
-fn refuse(policy: &Policy, principal: Option<&Principal>) -> Option<Response<Body>> {
-    let scopes: &[String] = match policy {
-        Policy::Public => return None,
-        Policy::SignedIn => &[],
-        Policy::Scopes(scopes) => scopes,
-    };
-    match principal {
-        None => Some(json(StatusCode::UNAUTHORIZED, r#"{"error":"NoCredentialsError"}"#)),
-        Some(principal) if principal.holds(scopes) => None,
-        Some(_) => Some(json(
-            StatusCode::FORBIDDEN,
-            &serde_json::json!({ "error": "Forbidden", "detail": format!("this needs the scope {}", scopes.join(" ")) })
-                .to_string(),
-        )),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Host services as one plugin sees them: every call checks its capability here, keys and topics carry the plugin's id.
 
+mod identity;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +19,7 @@ use jackfield_sdk::{
         ClockService, JobService, KvService, MetricService, NewJob, PubSubService, Received, Services, VaultService,
     },
     http_client::HttpService,
+    identity::{AuditService, IdentityService},
     manifest::Migration,
     run::RunService,
     service::{BoxFuture, ServiceError},
@@ -40,6 +43,10 @@ pub struct Backends {
     pub database: Arc<dyn Fn(&str) -> Arc<dyn DatabaseService> + Send + Sync>,
     /// Brings a plugin's tables up to its migrations, or says why that cannot be.
     pub migrate: Arc<dyn Fn(&str, &'static [Migration]) -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    /// People.
+    pub identity: Arc<dyn IdentityService>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditService>,
     /// The clock.
     pub clock: Arc<dyn ClockService>,
 }
@@ -122,6 +129,12 @@ impl Services for PluginServices {
         self
     }
     fn database(&self) -> &dyn DatabaseService {
+        self
+    }
+    fn identity(&self) -> &dyn IdentityService {
+        self
+    }
+    fn audit(&self) -> &dyn AuditService {
         self
     }
     fn metrics(&self) -> &dyn MetricService {

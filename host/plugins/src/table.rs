@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jackfield_sdk::descriptor::Policy;
 use serde::Serialize;
 
-use crate::{code::Code, generation::Generation, hook::Hook};
+use crate::{code::Code, generation::Generation, guard::Rules, hook::Hook};
 
 /// Where a request goes.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Route {
     pub(crate) plugin: Arc<str>,
     pub(crate) method: String,
     pub(crate) pattern: Arc<str>,
-    pub(crate) policy: Policy,
+    pub(crate) rules: Rules,
     /// None while the plugin is quarantined or has failed: the route answers 503.
     pub(crate) generation: Option<Arc<Generation>>,
 }
@@ -101,8 +101,8 @@ impl RouteTable {
                 method: route.method.clone(),
                 path: route.pattern.to_string(),
                 plugin: route.plugin.to_string(),
-                policy: policy_text(&route.policy),
-                rate_limit: None,
+                policy: policy_text(&route.rules.policy),
+                rate_limit: route.rules.rate_limit.clone(),
             };
             table.insert(row, Target::Route(route))?;
         }

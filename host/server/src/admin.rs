@@ -1,11 +1,13 @@
-//! The admin API. The control socket serves the same router, so there is no second one.
+//! The admin API. The control socket serves the same router, so there is no second one. That only operators reach it is
+//! decided in [`crate::web`].
+
+mod people;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    middleware::from_fn,
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -20,7 +22,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{operator, serve::Running, show};
+use crate::{answer, serve::Running, show};
 
 type Shared = State<Arc<Running>>;
 
@@ -41,7 +43,7 @@ pub(crate) fn router(running: Arc<Running>) -> Router {
         .route("/api/admin/v1/stream", get(events))
         .route("/openapi.json", get(openapi))
         .route("/health/{plugin}", get(plugin_health));
-    routes.route_layer(from_fn(operator::require)).with_state(running)
+    routes.merge(people::router()).with_state(running)
 }
 
 async fn plugins(State(running): Shared) -> Response {
@@ -79,7 +81,7 @@ async fn change(
         "resume" => running.plugins.resume(&id).await.map_err(Into::into),
         other => {
             let detail = format!("`{other}` is none of enable, disable, reload, pause, resume");
-            return operator::error(StatusCode::NOT_FOUND, "NotFound", &detail);
+            return answer::error(StatusCode::NOT_FOUND, "NotFound", &detail);
         }
     };
     let row = running.plugins.list().into_iter().find(|row| row.id == id);
@@ -88,11 +90,11 @@ async fn change(
         Ok(()) if matches!(action.as_str(), "enable" | "reload" | "resume") && failed(row.as_ref()) => {
             let reason = row.map(|row| row.reason).unwrap_or_default();
             let detail = format!("plugin `{id}` cannot be started: {reason}");
-            operator::error(StatusCode::CONFLICT, "NotApplied", &detail)
+            answer::error(StatusCode::CONFLICT, "NotApplied", &detail)
         }
         Ok(()) => Json(row).into_response(),
         Err(crate::serve::ApplyError::Change(error)) => refused(&error),
-        Err(error) => operator::error(StatusCode::CONFLICT, "NotApplied", &error.to_string()),
+        Err(error) => answer::error(StatusCode::CONFLICT, "NotApplied", &error.to_string()),
     }
 }
 
@@ -106,7 +108,7 @@ fn refused(error: &ChangeError) -> Response {
         ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         ChangeError::Conflict(_) | ChangeError::State { .. } => StatusCode::CONFLICT,
     };
-    operator::error(status, "NotApplied", &error.to_string())
+    answer::error(status, "NotApplied", &error.to_string())
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,7 +128,7 @@ async fn deliveries(State(running): Shared, Query(query): Query<ListQuery>) -> R
     {
         Some((since, None)) => {
             let detail = format!("since `{since}` is no RFC 3339 time such as 2026-11-01T00:00:00Z");
-            return operator::error(StatusCode::BAD_REQUEST, "BadRequest", &detail);
+            return answer::error(StatusCode::BAD_REQUEST, "BadRequest", &detail);
         }
         Some((_, since)) => since,
         None => None,
@@ -152,7 +154,7 @@ async fn deliveries(State(running): Shared, Query(query): Query<ListQuery>) -> R
 async fn delivery(State(running): Shared, Path(id): Path<Uuid>) -> Response {
     match running.plugins.inbox().store().show(id).await {
         Ok(Some(detail)) => Json(show::detail(&detail)).into_response(),
-        Ok(None) => operator::error(StatusCode::NOT_FOUND, "NotFound", "there is no such delivery"),
+        Ok(None) => answer::error(StatusCode::NOT_FOUND, "NotFound", "there is no such delivery"),
         Err(error) => unavailable(&error),
     }
 }
@@ -160,7 +162,7 @@ async fn delivery(State(running): Shared, Path(id): Path<Uuid>) -> Response {
 async fn cancel(State(running): Shared, Path(id): Path<Uuid>) -> Response {
     match running.plugins.inbox().cancel(id, "cancelled by an operator").await {
         Ok(true) => Json(json!({ "cancelled": true })).into_response(),
-        Ok(false) => operator::error(
+        Ok(false) => answer::error(
             StatusCode::CONFLICT,
             "AlreadyEnded",
             "it has ended, or there is no such delivery",
@@ -199,7 +201,7 @@ async fn replay(State(running): Shared, Json(request): Json<ReplayRequest>) -> R
 async fn replay_state(State(running): Shared, Path(id): Path<Uuid>) -> Response {
     match running.plugins.inbox().store().replay_get(id).await {
         Ok(Some(replay)) => Json(replay).into_response(),
-        Ok(None) => operator::error(StatusCode::NOT_FOUND, "NotFound", "there is no such replay"),
+        Ok(None) => answer::error(StatusCode::NOT_FOUND, "NotFound", "there is no such replay"),
         Err(error) => unavailable(&error),
     }
 }
@@ -229,7 +231,7 @@ async fn openapi(State(running): Shared) -> Response {
 async fn plugin_health(State(running): Shared, Path(plugin): Path<String>) -> Response {
     match running.plugins.list().into_iter().find(|row| row.id == plugin) {
         Some(row) => Json(json!({ "id": row.id, "state": row.state, "health": row.health })).into_response(),
-        None => operator::error(StatusCode::NOT_FOUND, "NotFound", "there is no such plugin"),
+        None => answer::error(StatusCode::NOT_FOUND, "NotFound", "there is no such plugin"),
     }
 }
 
@@ -261,7 +263,7 @@ async fn events(State(running): Shared) -> Response {
 }
 
 fn unavailable(error: &jackfield_inbox::store::StoreError) -> Response {
-    let mut response = operator::error(StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable", &error.to_string());
+    let mut response = answer::error(StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable", &error.to_string());
     response
         .headers_mut()
         .insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));

@@ -73,6 +73,11 @@ pub(crate) enum Command {
     Routes,
     /// The merged OpenAPI document of the running host
     Openapi,
+    /// People, their sessions and API keys, the audit trail
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
     /// Database migrations
     Migrate {
         #[command(subcommand)]
@@ -256,6 +261,96 @@ fn header(text: &str) -> Result<(String, String), String> {
     http::HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"))?;
     http::HeaderValue::try_from(value).map_err(|_| "the value holds what a header cannot carry".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make a link that signs in once, within 15 minutes (local identity)
+    SignInLink {
+        /// Whom it signs in; made when missing [default: the owner]
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// List people and change what they may
+    Users {
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// List and end sessions
+    Sessions {
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
+    /// Make API keys
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// The audit trail
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// List them
+    List,
+    /// Change one
+    #[command(group(ArgGroup::new("what").required(true).multiple(true).args(["operator", "disabled"])))]
+    Set {
+        /// Address or id
+        user: String,
+        /// Whether they operate this host
+        #[arg(long)]
+        operator: Option<bool>,
+        /// Whether they are kept out
+        #[arg(long)]
+        disabled: Option<bool>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List somebody's open sessions
+    List {
+        /// Address or id
+        user: String,
+    },
+    /// End sessions of somebody: one, or all
+    Revoke {
+        /// Address or id
+        user: String,
+        /// Session id, as `list` shows it [default: all]
+        session: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make one; it is shown this once
+    Create {
+        /// Whose; with local identity made when missing
+        #[arg(long)]
+        email: String,
+        /// Name
+        #[arg(long)]
+        name: String,
+        /// What it may do; may be given several times [default: all that its owner may]
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print every entry as a line of JSON; exit code 1 if one was changed or is missing
+    Export {
+        /// Only those after this position
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

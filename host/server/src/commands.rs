@@ -1,5 +1,6 @@
 //! What each command does: one file per command, this one picks it.
 
+mod admin;
 mod check;
 mod deliveries;
 mod dev;
@@ -90,6 +91,7 @@ pub(crate) async fn run() -> u8 {
         Command::Deliveries { command } => report(deliveries::deliveries(&loaded, command, as_json).await),
         Command::Routes => report(routes::routes(&loaded, as_json).await),
         Command::Openapi => report(openapi(&loaded).await),
+        Command::Admin { command } => report(admin::admin(&loaded, command, as_json).await),
         Command::Migrate { command } => report(migrate::migrate(&loaded, command, as_json).await),
         Command::Plugin {
             command: PluginCommand::Dev(options),

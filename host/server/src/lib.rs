@@ -1,6 +1,8 @@
 //! The host. [`main`] is public: a custom host names its plugins with `use my_plugin as _;` and calls it.
 
 mod admin;
+mod announce;
+mod answer;
 mod change;
 mod chaos;
 mod cli;
@@ -9,7 +11,6 @@ mod control;
 mod dylibs;
 mod fixtures;
 mod logs;
-mod operator;
 mod plan;
 mod probes;
 mod serve;

@@ -12,8 +12,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jackfield_config::{Flags, Loaded, Problem, Settings};
-use jackfield_edge::{CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, stack};
+use jackfield_edge::{
+    CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
+};
 use jackfield_egress::{Egress, EgressSettings};
+use jackfield_identity::{Identity, IdentitySettings, Operators, Places};
 use jackfield_inbox::{
     clock::SystemClock,
     engine::{self, Inbox, Limits},
@@ -29,7 +32,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 
-use crate::{chaos, dylibs::Dylibs, logs::Logs, operator::Operators, plan, probes, watch, web};
+use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, watch, web};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
@@ -38,6 +41,7 @@ pub(crate) struct Running {
     pub(crate) live: Live,
     pub(crate) dylibs: Dylibs,
     pub(crate) plugins: Plugins,
+    pub(crate) identity: Identity,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) started: AtomicBool,
     pub(crate) draining: CancellationToken,
@@ -48,6 +52,17 @@ pub(crate) struct Running {
     pub(crate) own_edit: Mutex<String>,
     /// What was planned is applied before anybody else plans: an older look at a file never follows a newer one.
     pub(crate) planning: tokio::sync::Mutex<()>,
+}
+
+impl Running {
+    /// Address that people use, without a slash at its end.
+    pub(crate) fn base(&self) -> String {
+        let settings = &self.loaded.load().settings;
+        match &settings.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{}", settings.listen),
+        }
+    }
 }
 
 /// What a changed setting reaches without a restart.
@@ -146,12 +161,19 @@ pub(crate) async fn serve(
         engine_settings(&settings, &database),
         watching.clone(),
     );
-    // 4. Egress and the other host services.
-    let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
-    let backends = backends(&settings, &database, redis.as_ref()).await?;
-    // 5. Identity of this build: operators.
+    // 4. Identity: people, sessions, keys, operators.
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
+    let identity = Identity::new(
+        database.clone(),
+        Arc::new(SystemClock),
+        identity_settings(&settings),
+        places(&settings),
+        operators.clone(),
+    );
+    // 5. Egress and the other host services.
+    let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
+    let backends = backends(&settings, &database, redis.as_ref(), &identity).await?;
     // 6. Plugins.
     let limits = Limits {
         jobs: settings.inbox.jobs,
@@ -159,7 +181,8 @@ pub(crate) async fn serve(
         jobs_per_minute: settings.inbox.jobs_per_minute,
         tenant_jobs_per_minute: settings.inbox.tenant_jobs_per_minute,
     };
-    let plugins = Plugins::new(inbox.clone(), backends, limits, watching, web::own_routes());
+    let guard = Arc::new(identity.clone());
+    let plugins = Plugins::new(inbox.clone(), backends, guard, limits, watching, web::own_routes());
     let named = plan::plugins(&settings).map_err(ApplyError::Config)?;
     let files = named.entries.values().filter_map(|entry| entry.path.as_deref());
     let dylibs = Dylibs::open(&settings.data_dir, files)?;
@@ -176,9 +199,10 @@ pub(crate) async fn serve(
         live: Live {
             logs,
             origins: origins.clone(),
-            operators: operators.clone(),
+            operators,
         },
         plugins: plugins.clone(),
+        identity: identity.clone(),
         metrics,
         started: AtomicBool::new(false),
         draining: CancellationToken::new(),
@@ -191,11 +215,12 @@ pub(crate) async fn serve(
     });
     // 7. Listen.
     let stop = CancellationToken::new();
-    let serving = listen(&settings, &running, operators, origins, &stop).await?;
+    let serving = listen(&settings, &running, origins, &stop).await?;
     inbox.start();
     let mut background = background(&running);
     running.started.store(true, Ordering::SeqCst);
-    announce(&settings, &plugins);
+    announce::announce(&settings, &plugins);
+    announce::first_link(&running).await;
     until_told(&running, until_stdin_closes).await;
     drain(&settings, &running, &inbox, stop, serving).await;
     background.abort_all();
@@ -222,7 +247,30 @@ fn engine_settings(settings: &Settings, database: &Database) -> engine::Settings
     }
 }
 
-async fn backends(settings: &Settings, database: &Database, redis: Option<&Redis>) -> Result<Backends, StartError> {
+fn identity_settings(settings: &Settings) -> IdentitySettings {
+    let identity = &settings.identity;
+    IdentitySettings {
+        cookie: identity.cookie.clone(),
+        idle: Duration::from_secs(u64::from(identity.session_idle)),
+        lifetime: Duration::from_secs(u64::from(identity.session_lifetime)),
+        terms: identity.terms,
+        owner_email: identity.owner_email.clone(),
+    }
+}
+
+pub(crate) fn places(settings: &Settings) -> Places {
+    Places {
+        public_url: settings.public_url.clone(),
+        origins: settings.origins(),
+    }
+}
+
+async fn backends(
+    settings: &Settings,
+    database: &Database,
+    redis: Option<&Redis>,
+    identity: &Identity,
+) -> Result<Backends, StartError> {
     let extra_ca = settings.egress.extra_ca_file.as_ref().map(|path| {
         std::fs::read(path).map_err(|source| StartError::Ca {
             path: path.clone(),
@@ -258,6 +306,8 @@ async fn backends(settings: &Settings, database: &Database, redis: Option<&Redis
             }
         }),
         database: Arc::new(move |id| databases.of(id)),
+        identity: Arc::new(identity.clone()),
+        audit: Arc::new(identity.clone()),
         clock: Arc::new(SystemClock),
     })
 }
@@ -267,7 +317,6 @@ type Serving = Vec<tokio::task::JoinHandle<()>>;
 async fn listen(
     settings: &Settings,
     running: &Arc<Running>,
-    operators: Operators,
     origins: CorsOrigins,
     stop: &CancellationToken,
 ) -> Result<Serving, StartError> {
@@ -313,8 +362,9 @@ async fn listen(
             https: settings.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
             ..SecurityHeaders::default()
         },
+        proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
     };
-    let app = stack(layers, web::service(Arc::clone(running), operators));
+    let app = stack(layers, web::service(Arc::clone(running)));
     let drain = seconds(limits.drain_deadline);
     let admin_app = probes::admin_router(Arc::clone(running));
     let mut serving = Vec::new();
@@ -333,6 +383,7 @@ async fn listen(
 fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch::keep_watching(Arc::clone(running)));
+    tasks.spawn(running.identity.clone().keep());
     if let Some(pause) = chaos::asked() {
         tasks.spawn(chaos::reload_at_random(Arc::clone(running), pause));
     }
@@ -364,27 +415,6 @@ fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
         }
     });
     tasks
-}
-
-/// What people see at start.
-fn announce(settings: &Settings, plugins: &Plugins) {
-    println!("jackfield {} on http://{}", env!("CARGO_PKG_VERSION"), settings.listen);
-    println!(
-        "  admin http://{}  data {}",
-        settings.admin_listen,
-        settings.data_dir.display()
-    );
-    for row in plugins.list() {
-        println!(
-            "  {:<16} {:<8} {:<11} {} routes, {} webhooks  {}",
-            row.id,
-            row.carrier,
-            row.state.as_str(),
-            row.routes,
-            row.webhooks,
-            row.reason
-        );
-    }
 }
 
 async fn until_told(running: &Running, until_stdin_closes: bool) {

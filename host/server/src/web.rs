@@ -5,16 +5,15 @@ use std::{convert::Infallible, future::Future, sync::Arc};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use jackfield_edge::RouteLabel;
-use jackfield_plugins::{HOST, RouteRow};
-use jackfield_sdk::Principal;
+use jackfield_plugins::{HOST, RouteRow, Rules};
+use jackfield_sdk::{descriptor::Policy, principal::OPERATOR};
 use tower::{Service, ServiceExt};
 
-use crate::{admin, operator, operator::Operators, probes, serve::Running};
+use crate::{admin, probes, serve::Running};
 
 /// The service inside the layers. Cheap to clone.
 pub(crate) fn service(
     running: Arc<Running>,
-    operators: Operators,
 ) -> impl Service<
     Request<Body>,
     Response = Response,
@@ -24,64 +23,83 @@ pub(crate) fn service(
 + Send
 + Sync
 + 'static {
-    let beyond = {
-        let running = Arc::clone(&running);
-        tower::service_fn(move |request: Request<Body>| {
-            let running = Arc::clone(&running);
-            async move { Ok::<_, Infallible>(beyond_the_host(&running, request).await) }
-        })
-    };
-    let host = probes::public_router(Arc::clone(&running)).merge(admin::router(Arc::clone(&running)));
-    let shared = Arc::new((running, operators, host.fallback_service(beyond)));
-    tower::service_fn(move |mut request: Request<Body>| {
+    let host = probes::public_router(Arc::clone(&running))
+        .merge(admin::router(Arc::clone(&running)))
+        .merge(jackfield_identity::router(running.identity.clone()));
+    let shared = Arc::new((running, own_table(), host));
+    tower::service_fn(move |request: Request<Body>| {
         let shared = Arc::clone(&shared);
         async move {
-            let (running, operators, host) = &*shared;
-            operator::identify(operators, &mut request);
+            let (running, own, host) = &*shared;
             // The host's router is a look-up and some copies that a plugin's request need not pay for.
-            if !is_own(request.uri().path()) {
-                return Ok(beyond_the_host(running, request).await);
-            }
-            let route = own_label(request.uri().path());
-            let mut response = host.clone().oneshot(request).await?;
-            if response.extensions().get::<RouteLabel>().is_none() {
-                let plugin = HOST.into();
-                response.extensions_mut().insert(RouteLabel { route, plugin });
-            }
+            let response = match own.at(request.uri().path()) {
+                Ok(found) => own_route(running, found.value, host.clone(), request).await,
+                Err(_) => beyond_the_host(running, request).await,
+            };
             Ok(response)
         }
     })
 }
 
-/// Whether a host route may answer this path.
-fn is_own(path: &str) -> bool {
-    OWN.iter().any(|(_, own, _)| match own.split_once('{') {
-        Some((start, _)) => path.starts_with(start),
-        None => path == *own,
-    })
+/// A route of the host itself.
+struct Own {
+    label: RouteLabel,
+    rules: Rules,
 }
 
-/// Host routes get their own pattern as label.
-fn own_label(path: &str) -> Arc<str> {
-    if path.starts_with("/api/admin/v1/") {
-        "/api/admin/v1/*".into()
-    } else if OWN.iter().any(|(_, own, _)| *own == path) {
-        path.into()
-    } else {
-        "other".into()
+/// By path: what a path allows is the same for each of its methods.
+fn own_table() -> matchit::Router<Own> {
+    let mut table = matchit::Router::new();
+    for row in own_routes() {
+        let label = RouteLabel {
+            route: row.path.as_str().into(),
+            plugin: HOST.into(),
+        };
+        let rules = Rules::of(policy(&row.policy));
+        // A path that is there twice has two methods.
+        let _ = table.insert(row.path, Own { label, rules });
+    }
+    table
+}
+
+fn policy(text: &str) -> Policy {
+    match text {
+        "public" => Policy::Public,
+        "operator" => Policy::Scopes(vec![OPERATOR.to_owned()]),
+        _ => Policy::SignedIn,
     }
 }
 
+async fn own_route(running: &Running, own: &Own, host: axum::Router, mut request: Request<Body>) -> Response {
+    let guard = running.plugins.guard();
+    let mut response = match guard.pass(&own.rules, &mut request).await {
+        Err(refusal) => refusal,
+        Ok(passed) => {
+            let mut response = match host.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            guard.leave(&passed, &mut response);
+            response
+        }
+    };
+    if response.extensions().get::<RouteLabel>().is_none() {
+        response.extensions_mut().insert(own.label.clone());
+    }
+    response
+}
+
 async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response {
-    let request = match running.plugins.serve(request).await {
+    let mut request = match running.plugins.serve(request).await {
         Ok(response) => return response,
         Err(request) => request,
     };
     let path = request.uri().path();
     if path.starts_with("/api") || path.starts_with("/mcp") {
-        return match request.extensions().get::<Principal>() {
-            None => json(StatusCode::UNAUTHORIZED, r#"{"error":"NoCredentialsError"}"#),
-            Some(_) => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
+        let nothing = Rules::of(Policy::SignedIn);
+        return match running.plugins.guard().pass(&nothing, &mut request).await {
+            Err(refusal) => refusal,
+            Ok(_) => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
         };
     }
     match &running.frontend {
@@ -118,7 +136,7 @@ fn json(status: StatusCode, body: &'static str) -> Response {
 }
 
 /// The host's own routes: method, path, who may call. What is served stands in `probes` and `admin`; a test asks for each.
-const OWN: [(&str, &str, &str); 18] = [
+const OWN: [(&str, &str, &str); 27] = [
     ("GET", "/alive", "public"),
     ("GET", "/health", "public"),
     ("GET", "/ready", "public"),
@@ -135,18 +153,31 @@ const OWN: [(&str, &str, &str); 18] = [
     ("GET", "/api/admin/v1/config", "operator"),
     ("GET", "/api/admin/v1/health", "operator"),
     ("GET", "/api/admin/v1/stream", "operator"),
-    ("GET", "/openapi.json", "operator"),
+    ("GET", "/api/admin/v1/plugins/{id}/webhooks", "operator"),
+    ("GET", "/api/admin/v1/users", "operator"),
+    ("POST", "/api/admin/v1/users/{id}", "operator"),
+    ("GET", "/api/admin/v1/users/{id}/sessions", "operator"),
+    ("DELETE", "/api/admin/v1/users/{id}/sessions", "operator"),
+    ("DELETE", "/api/admin/v1/users/{id}/sessions/{session}", "operator"),
+    ("POST", "/api/admin/v1/sign-in-links", "operator"),
+    ("POST", "/api/admin/v1/keys", "operator"),
+    ("GET", "/api/admin/v1/audit", "operator"),
+    ("GET", "/openapi.json", "signed_in"),
     ("GET", "/health/{plugin}", "operator"),
 ];
 
 /// The host's own routes, which no plugin may declare.
 pub(crate) fn own_routes() -> Vec<RouteRow> {
-    let row = |(method, path, policy): &(&str, &str, &str)| RouteRow {
-        method: (*method).to_owned(),
-        path: (*path).to_owned(),
+    let row = |method: &str, path: &str, policy: &str| RouteRow {
+        method: method.to_owned(),
+        path: path.to_owned(),
         plugin: HOST.to_owned(),
-        policy: (*policy).to_owned(),
+        policy: policy.to_owned(),
         rate_limit: None,
     };
-    OWN.iter().map(row).collect()
+    let identity = jackfield_identity::own_routes();
+    OWN.iter()
+        .map(|(method, path, policy)| row(method, path, policy))
+        .chain(identity.iter().map(|own| row(own.method, own.path, own.policy)))
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! State of record: the SQLite and PostgreSQL stores, their migrations, the data directory's lock, plugins' databases.
 
+pub mod entity;
 mod kv;
 mod lock;
 mod migrate;

@@ -47,6 +47,11 @@ const HOST: Known = Known {
             sqlite: include_str!("../migrations/0002_secret.sqlite.sql"),
             postgres: include_str!("../migrations/0002_secret.postgres.sql"),
         },
+        Sql {
+            name: "m0003_identity",
+            sqlite: include_str!("../migrations/0003_identity.sqlite.sql"),
+            postgres: include_str!("../migrations/0003_identity.postgres.sql"),
+        },
     ],
     min_reader: 1,
 };

@@ -292,6 +292,16 @@ impl Database {
         })
     }
 
+    /// Where entities are written: one connection on SQLite, the pool on PostgreSQL.
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// Where entities are read.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
     /// Whether it is SQLite.
     pub fn is_sqlite(&self) -> bool {
         self.backend == DatabaseBackend::Sqlite
@@ -304,7 +314,7 @@ impl Database {
     }
 
     /// A write transaction; `BEGIN IMMEDIATE` on SQLite.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: self.is_sqlite().then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()

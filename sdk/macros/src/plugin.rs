@@ -10,7 +10,7 @@ use syn::{
 };
 
 /// The closed list of capabilities; those that end with `:` carry a value.
-const CAPABILITIES: [&str; 12] = [
+const CAPABILITIES: [&str; 15] = [
     "http:",
     "routes:",
     "database",
@@ -19,6 +19,9 @@ const CAPABILITIES: [&str; 12] = [
     "jobs",
     "vault",
     "identity:users",
+    "identity:accounts",
+    "identity:sessions",
+    "identity:keys",
     "identity:tokens",
     "conversations",
     "mail",

@@ -21,7 +21,7 @@ use super::{
     future::Context,
     guard, quiet, sized, waker,
 };
-use crate::{instance::Panicked, routes::Principal, service::BoxFuture};
+use crate::{instance::Panicked, principal::Principal, service::BoxFuture};
 
 /// Views of a head's headers.
 pub(super) fn headers(map: &HeaderMap) -> Vec<abi::Header> {

@@ -31,6 +31,7 @@ use crate::{
     database::DatabaseService,
     host::{ClockService, Host, JobService, KvService, MetricService, PubSubService, Services, VaultService},
     http_client::HttpService,
+    identity::{AuditService, IdentityService},
     instance::{self, Instance, JobCall, Panicked},
     manifest::Described,
     plugin::Reconfigured,
@@ -423,6 +424,12 @@ impl Services for HostServices {
         &self.remote
     }
     fn database(&self) -> &dyn DatabaseService {
+        &self.remote
+    }
+    fn identity(&self) -> &dyn IdentityService {
+        &self.remote
+    }
+    fn audit(&self) -> &dyn AuditService {
         &self.remote
     }
     fn metrics(&self) -> &dyn MetricService {

@@ -9,7 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use jackfield_sdk::{Principal, PrincipalKind};
+use jackfield_sdk::{Principal, PrincipalKind, principal::ALL};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::host::TestHost;
@@ -71,19 +71,40 @@ pub struct Call<'h> {
 }
 
 impl Call<'_> {
-    /// As a person who is signed in.
+    /// As a person who is signed in, in their own organisation, with a session of the same name.
     pub fn as_user(self, id: &str) -> Self {
-        self.principal(PrincipalKind::User, id, &[])
+        self.as_principal(Principal {
+            id: id.to_owned(),
+            kind: PrincipalKind::User,
+            scopes: vec![ALL.to_owned()],
+            user: Some(id.to_owned()),
+            organization: Some(id.to_owned()),
+            session: Some(id.to_owned()),
+        })
     }
 
-    /// As an API key with these scopes.
+    /// As an API key of a person, with these scopes.
     pub fn as_api_key(self, id: &str, scopes: &[&str]) -> Self {
-        self.principal(PrincipalKind::ApiKey, id, scopes)
+        self.as_principal(Principal {
+            id: id.to_owned(),
+            kind: PrincipalKind::ApiKey,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            user: Some(id.to_owned()),
+            organization: Some(id.to_owned()),
+            session: None,
+        })
     }
 
-    /// As the operator, who holds every scope.
+    /// As the operator, who holds every scope and is nobody's.
     pub fn as_operator(self) -> Self {
-        self.principal(PrincipalKind::Operator, "operator", &[])
+        self.as_principal(Principal {
+            id: "operator".to_owned(),
+            kind: PrincipalKind::Operator,
+            scopes: Vec::new(),
+            user: None,
+            organization: None,
+            session: None,
+        })
     }
 
     /// As anybody.
@@ -108,14 +129,6 @@ impl Call<'_> {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value);
         self
-    }
-
-    fn principal(self, kind: PrincipalKind, id: &str, scopes: &[&str]) -> Self {
-        self.as_principal(Principal {
-            id: id.to_owned(),
-            kind,
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        })
     }
 
     async fn send(self) -> Reply {

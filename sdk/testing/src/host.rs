@@ -18,11 +18,12 @@ use jackfield_inbox::{
     model::{Filter, ReplayMode, State},
     store::Store,
 };
-use jackfield_plugins::{Backends, Code, PluginServices, PluginState, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, Believing, Code, PluginServices, PluginState, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     health::Health,
     host::{ClockService, Host},
     http_client::HttpService,
+    identity::{AuditEntry, Session, User},
     manifest::Described,
 };
 use time::OffsetDateTime;
@@ -192,6 +193,26 @@ impl TestHost {
     /// How often the host was found killed and brought up again.
     pub fn crashes(&self) -> usize {
         self.crashes.load(Ordering::SeqCst)
+    }
+
+    /// Makes somebody known to the identity service; [`person`](crate::person) makes one with everything in order.
+    pub fn add_person(&self, user: User) {
+        self.kept.people.add(user);
+    }
+
+    /// Opens a session of a person, as the identity service lists it.
+    pub fn add_session(&self, user: &str, session: Session) {
+        self.kept.people.add_session(user, session);
+    }
+
+    /// What is known of a person now.
+    pub fn person(&self, id: &str) -> Option<User> {
+        self.kept.people.get(id)
+    }
+
+    /// What plugins wrote to the audit trail, in order.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.kept.people.audit()
     }
 
     /// Takes the store away, or gives it back.
@@ -368,7 +389,14 @@ impl TestHost {
         );
         process.owns(inbox.clone());
         let backends = self.backends(&process);
-        let plugins = Plugins::new(inbox.clone(), backends.clone(), Limits::default(), watch, Vec::new());
+        let plugins = Plugins::new(
+            inbox.clone(),
+            backends.clone(),
+            Arc::new(Believing),
+            Limits::default(),
+            watch,
+            Vec::new(),
+        );
         *lock(&self.boot) = Some(Boot {
             process,
             inbox,
@@ -399,7 +427,9 @@ impl TestHost {
             }),
             kv: Arc::clone(&memory) as _,
             pubsub: Arc::clone(&memory) as _,
-            vault: memory,
+            vault: Arc::clone(&memory) as _,
+            identity: Arc::clone(&memory) as _,
+            audit: memory,
             migrate: Arc::new({
                 let databases = Arc::clone(&databases);
                 move |id, all| {

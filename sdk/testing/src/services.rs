@@ -17,7 +17,7 @@ use jackfield_sdk::{
 };
 use tokio::sync::broadcast;
 
-use crate::process::Process;
+use crate::{people::People, process::Process};
 
 /// Messages a slow subscriber may be behind.
 const BEHIND: usize = 256;
@@ -32,6 +32,7 @@ pub(crate) struct Kept {
     topics: Mutex<HashMap<String, broadcast::Sender<Bytes>>>,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
+    pub(crate) people: People,
 }
 
 impl Kept {
@@ -43,6 +44,7 @@ impl Kept {
             topics: Mutex::default(),
             open: Mutex::default(),
             next: AtomicU64::new(0),
+            people: People::default(),
         }
     }
 
@@ -51,6 +53,10 @@ impl Kept {
         let mut keys = lock(&self.keys);
         keys.retain(|_, (_, until)| until.is_none_or(|until| now < until));
         keys
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
     }
 
     fn until(&self, ttl_ms: Option<u64>) -> Option<i64> {

@@ -18,6 +18,7 @@ use jackfield_sdk::{
     database::DatabaseService,
     host::{ClockService, Host, JobService, KvService, MetricService, PubSubService, Services, VaultService},
     http_client::HttpService,
+    identity::{AuditService, IdentityService},
     instance,
     prelude::*,
     run::RunService,
@@ -107,6 +108,12 @@ impl Services for TestServices {
     }
     fn database(&self) -> &dyn DatabaseService {
         unreachable!("the test plugin has no tables")
+    }
+    fn identity(&self) -> &dyn IdentityService {
+        unreachable!("the test plugin asks about nobody")
+    }
+    fn audit(&self) -> &dyn AuditService {
+        unreachable!("the test plugin leaves no trail")
     }
     fn metrics(&self) -> &dyn MetricService {
         self

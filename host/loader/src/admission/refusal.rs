@@ -93,7 +93,7 @@ codes! {
     "JF-P023" DuplicateId: "Another plugin already has this id.",
         "keep one of them; to replace a built-in plugin, set `carrier = \"dylib\"` on its own table";
     "JF-P024" UnknownCapability: "The plugin asks for a capability that this host does not know.",
-        "write one of `http:{field}`, `routes:/prefix/*`, `database`, `kv`, `pubsub`, `jobs`, `vault`, `identity:users`, `identity:tokens`, `conversations`, `mail`, `audit`; if it is one of a newer host, update the host";
+        "write one of `http:{field}`, `routes:/prefix/*`, `database`, `kv`, `pubsub`, `jobs`, `vault`, `identity:users`, `identity:accounts`, `identity:sessions`, `identity:keys`, `identity:tokens`, `conversations`, `mail`, `audit`; if it is one of a newer host, update the host";
     "JF-P025" NotStored: "The copy that is loaded could not be written.",
         "make the data directory writable for the user that the host runs as, and leave room on its disk";
     "JF-P026" NotLoaded: "The file was admitted and the system's loader refused it.",

@@ -20,6 +20,9 @@ pub const CAPABILITIES: &[&str] = &[
     "jobs",
     "vault",
     "identity:users",
+    "identity:accounts",
+    "identity:sessions",
+    "identity:keys",
     "identity:tokens",
     "conversations",
     "mail",
@@ -284,7 +287,7 @@ mod tests {
         // The macro's crate exports macros only, so its list is compared as text.
         let source = include_str!("../../../../sdk/macros/src/plugin.rs");
         let list = source
-            .split_once("const CAPABILITIES: [&str; 12] = [")
+            .split_once("const CAPABILITIES: [&str; 15] = [")
             .and_then(|(_, rest)| rest.split_once("];"))
             .map(|(list, _)| list.split('"').skip(1).step_by(2).collect::<Vec<_>>());
         assert_eq!(list.as_deref(), Some(CAPABILITIES));

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use jackfield_plugin_api_keys as _;
 use jackfield_plugin_github as _;
+use jackfield_plugin_users as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -10,7 +10,7 @@ use jackfield_inbox::{
     model::{DedupKey, Detail, Filter, NewWork, State, Stored, WorkKind},
     store::{Store, StoreError},
 };
-use jackfield_plugins::{Backends, BuiltinCode, Enablement, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, Believing, BuiltinCode, Enablement, NoIdentity, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     manifest::Builtin,
@@ -125,9 +125,18 @@ impl Place {
             vault: Arc::new(Vault::open(database, ring).await.unwrap()),
             migrate: Arc::new(|_, _| Box::pin(async { Ok(()) })),
             database: Arc::new(move |id| databases.of(id)),
+            identity: Arc::new(NoIdentity),
+            audit: Arc::new(NoIdentity),
             clock: Arc::new(SystemClock),
         };
-        let plugins = Plugins::new(inbox.clone(), backends, engine::Limits::default(), watch, Vec::new());
+        let plugins = Plugins::new(
+            inbox.clone(),
+            backends,
+            Arc::new(Believing),
+            engine::Limits::default(),
+            watch,
+            Vec::new(),
+        );
         let builtin = Box::leak(Box::new(Builtin::of::<Poison>()));
         let wanted = Wanted {
             id: PLUGIN.to_owned(),

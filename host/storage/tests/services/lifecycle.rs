@@ -8,7 +8,9 @@ use jackfield_inbox::{
     engine::{self, Inbox, Limits},
     memory::MemoryStore,
 };
-use jackfield_plugins::{Backends, BuiltinCode, Code, Enablement, PluginState, Plugins, Wanted, Watch};
+use jackfield_plugins::{
+    Backends, Believing, BuiltinCode, Code, Enablement, NoIdentity, PluginState, Plugins, Wanted, Watch,
+};
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     manifest::{Builtin, Described, Manifest, Migration},
@@ -112,9 +114,18 @@ async fn host(place: &Place, migrate: bool) -> Plugins {
             }
         }),
         database: Arc::new(move |id| databases.of(id)),
+        identity: Arc::new(NoIdentity),
+        audit: Arc::new(NoIdentity),
         clock: Arc::new(SystemClock),
     };
-    Plugins::new(inbox, backends, Limits::default(), watch, Vec::new())
+    Plugins::new(
+        inbox,
+        backends,
+        Arc::new(Believing),
+        Limits::default(),
+        watch,
+        Vec::new(),
+    )
 }
 
 fn wanted(code: Arc<dyn Code>, capabilities: &[&str]) -> Wanted {

@@ -1,0 +1,114 @@
+//! One-time links that sign in: the local identity provider's only way in.
+
+use std::time::Duration;
+
+use jackfield_sdk::identity::User;
+use jackfield_storage::entity::{person, sign_in_link as link};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use crate::{
+    core::{Identity, millis},
+    error::IdentityError,
+    people::Arrival,
+    token,
+};
+
+/// How long a link signs in.
+const LIFE: Duration = Duration::from_secs(900);
+/// How long the one of a fresh installation does.
+const FIRST_LIFE: Duration = Duration::from_secs(86_400);
+/// Where links lead.
+pub(crate) const PATH: &str = "/oauth/local/callback";
+
+/// A link, once: its token is kept nowhere.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Link {
+    /// Path and query; it follows the public address.
+    pub path: String,
+    /// When it ends.
+    pub expires_ms: i64,
+}
+
+impl Identity {
+    /// A link for somebody.
+    pub async fn link(&self, person: &str) -> Result<Link, IdentityError> {
+        self.link_for(person, LIFE).await
+    }
+
+    /// The link of an installation that nobody has signed in to yet. Its owner is made when they are missing; links that
+    /// were given out before end.
+    pub async fn first_link(&self) -> Result<Option<Link>, IdentityError> {
+        let first = person::Entity::find()
+            .order_by_asc(person::Column::CreatedMs)
+            .one(self.write())
+            .await?;
+        let anybody = person::Entity::find()
+            .filter(person::Column::SignedInMs.is_not_null())
+            .one(self.write())
+            .await?;
+        if anybody.is_some() {
+            return Ok(None);
+        }
+        let owner = match first {
+            Some(row) if row.provider == "local" && row.operator => row.id,
+            Some(_) => return Ok(None),
+            None => self.make_owner().await?.id,
+        };
+        link::Entity::delete_many()
+            .filter(link::Column::Person.eq(&owner))
+            .exec(self.write())
+            .await?;
+        self.link_for(&owner, FIRST_LIFE).await.map(Some)
+    }
+
+    async fn make_owner(&self) -> Result<User, IdentityError> {
+        self.arrive(Arrival {
+            id: None,
+            provider: "local".to_owned(),
+            username: "owner".to_owned(),
+            email: Some(self.0.settings.owner_email.clone()),
+            email_verified: true,
+            name: None,
+            company: None,
+            operator: true,
+        })
+        .await
+    }
+
+    async fn link_for(&self, person: &str, life: Duration) -> Result<Link, IdentityError> {
+        let (secret, now) = (token::opaque(), self.now());
+        let expires_ms = now + millis(life);
+        let row = link::ActiveModel {
+            hash: Set(token::hash(&secret).to_vec()),
+            person: Set(person.to_owned()),
+            created_ms: Set(now),
+            expires_ms: Set(expires_ms),
+        };
+        row.insert(self.write()).await?;
+        Ok(Link {
+            path: format!("{PATH}?token={secret}"),
+            expires_ms,
+        })
+    }
+
+    /// Whom a token signs in, once: of two that come with it at the same time one is let in.
+    pub(crate) async fn redeem(&self, token: &str) -> Result<Option<person::Model>, IdentityError> {
+        let hash = token::hash(token).to_vec();
+        let Some(row) = link::Entity::find_by_id(hash.clone()).one(self.write()).await? else {
+            return Ok(None);
+        };
+        let taken = link::Entity::delete_by_id(hash).exec(self.write()).await?.rows_affected > 0;
+        if !taken || row.expires_ms <= self.now() {
+            return Ok(None);
+        }
+        Ok(self.person(&row.person).await?.filter(|person| !person.disabled))
+    }
+
+    pub(crate) async fn forget_links(&self) -> Result<(), IdentityError> {
+        link::Entity::delete_many()
+            .filter(link::Column::ExpiresMs.lt(self.now()))
+            .exec(self.write())
+            .await?;
+        Ok(())
+    }
+}

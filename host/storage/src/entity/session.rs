@@ -1,0 +1,32 @@
+//! Table `session`.
+
+use sea_orm::entity::prelude::*;
+
+/// A session behind a cookie.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "session")]
+pub struct Model {
+    /// SHA-256 of the cookie's value.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub hash: Vec<u8>,
+    /// Public id; it opens nothing.
+    pub id: String,
+    /// Whose.
+    pub person: String,
+    /// Sign-in.
+    pub created_ms: i64,
+    /// Last request, written in batches.
+    pub seen_ms: i64,
+    /// When it was ended; an ended session stays ended.
+    pub ended_ms: Option<i64>,
+    /// Address of the sign-in.
+    pub address: Option<String>,
+    /// `User-Agent` of the sign-in.
+    pub user_agent: Option<String>,
+}
+
+/// None: rows are asked for by what they name.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,248 @@
+//! Whether somebody is signed in, who they are, and their sessions.
+
+use jackfield_sdk::{
+    http::HeaderMap,
+    identity::{AuditEntry, User},
+    prelude::*,
+};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::Users;
+
+type Answer<T> = std::result::Result<Json<T>, (StatusCode, Json<Value>)>;
+
+fn refused<T>(status: StatusCode, error: &str) -> Answer<T> {
+    Err((status, Json(json!({ "error": error }))))
+}
+
+/// The host's word is missing; whoever calls may try again.
+fn away(error: Error) -> (StatusCode, Json<Value>) {
+    tracing::error!(%error, "identity does not answer");
+    let body = json!({ "error": "Unavailable", "detail": "try again" });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+}
+
+impl Users {
+    async fn note(
+        &self,
+        who: &Person,
+        action: &str,
+        target: String,
+    ) -> std::result::Result<(), (StatusCode, Json<Value>)> {
+        let entry = AuditEntry {
+            actor: who.id.clone(),
+            action: action.to_owned(),
+            target,
+            address: None,
+            detail: json!({}),
+        };
+        self.host.audit().record(entry).await.map_err(away)
+    }
+
+    async fn user(&self, who: &Person) -> std::result::Result<User, (StatusCode, Json<Value>)> {
+        match self.identity.user(&who.id).await.map_err(away)? {
+            Some(user) => Ok(user),
+            None => Err((
+                StatusCode::UNAUTHORIZED,
+                Json(json!({ "error": "User does not exist" })),
+            )),
+        }
+    }
+}
+
+/// Whether the caller is signed in.
+#[utoipa::path(post, path = "/api/authenticate", extensions(("x-jackfield-before" = json!(["email"]))),
+    responses((status = 200, body = Object), (status = 401, body = Object)))]
+pub(crate) async fn authenticate(_who: Person) -> Json<Value> {
+    Json(json!({ "message": "User authenticated" }))
+}
+
+/// Ends the session that asks, and takes its cookie away. An API key has no session: nothing ends.
+#[utoipa::path(post, path = "/api/logout", extensions(("x-jackfield-before" = json!(["terms", "email"]))),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn logout(users: This<Users>, who: Person) -> Answer<Value> {
+    if let Some(session) = &who.session {
+        users.identity.end_session(&who.id, session).await.map_err(away)?;
+        users.note(&who, "session.ended", format!("session:{session}")).await?;
+    }
+    Ok(Json(json!({ "message": "User logged out" })))
+}
+
+/// Where the client goes on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// A path, or an address of this host; anything else becomes `/`.
+    #[serde(default)]
+    redirect_url: Option<String>,
+}
+
+/// Accepts the terms of service.
+#[utoipa::path(post, path = "/api/accept_tos", request_body = Accepted,
+    extensions(("x-jackfield-before" = json!(["terms", "email"]))),
+    responses((status = 200, body = Object), (status = 401, body = Object)))]
+pub(crate) async fn accept_terms(
+    users: This<Users>,
+    who: Person,
+    headers: HeaderMap,
+    Json(accepted): Json<Accepted>,
+) -> Answer<Value> {
+    if !users.identity.accept_terms(&who.id).await.map_err(away)? {
+        return refused(StatusCode::UNAUTHORIZED, "User does not exist");
+    }
+    users.note(&who, "terms.accepted", format!("person:{}", who.id)).await?;
+    let host = headers.get("host").and_then(|host| host.to_str().ok());
+    let next = accepted.redirect_url.filter(|url| is_ours(url, host));
+    Ok(Json(json!({ "redirect_url": next.unwrap_or_else(|| "/".to_owned()) })))
+}
+
+/// A path of this host, or an address of it: nobody is sent elsewhere from here.
+fn is_ours(url: &str, host: Option<&str>) -> bool {
+    // Browsers drop tabs and line breaks, and take a backslash for a slash.
+    if url.contains(|c: char| c.is_control() || c == '\\') {
+        return false;
+    }
+    if let Some(path) = url.strip_prefix('/') {
+        return !path.starts_with('/');
+    }
+    let Ok(parsed) = Url::parse(url) else { return false };
+    let authority = parsed.host_str().map(|name| match parsed.port() {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    });
+    matches!(parsed.scheme(), "http" | "https") && authority.is_some() && authority.as_deref() == host
+}
+
+/// The person who calls.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    id: String,
+    username: String,
+    email: Option<String>,
+    email_verified: bool,
+    name: Option<String>,
+    /// The organisation they work in now.
+    organization: String,
+    /// Whether they operate this host.
+    operator: bool,
+    /// When the terms of service were accepted.
+    terms_accepted_at: Option<String>,
+}
+
+/// The person who calls.
+#[utoipa::path(get, path = "/api/v1/users/me", extensions(("x-jackfield-before" = json!(["terms", "email"]))),
+    responses((status = 200, body = Me)))]
+pub(crate) async fn me(users: This<Users>, who: Person) -> Answer<Me> {
+    let user = users.user(&who).await?;
+    Ok(Json(Me {
+        terms_accepted_at: user.terms_accepted_ms.and_then(rfc3339),
+        id: user.id,
+        username: user.username,
+        email: user.email,
+        email_verified: user.email_verified,
+        name: user.name,
+        organization: who.organization,
+        operator: user.operator,
+    }))
+}
+
+/// The person who calls, as a git provider would say it (spec/10 §19), from what the identity provider told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Info {
+    id: String,
+    login: String,
+    avatar_url: String,
+    company: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+/// The person who calls, as a git provider would say it.
+#[utoipa::path(get, path = "/api/user/info", responses((status = 200, body = Info)))]
+pub(crate) async fn info(users: This<Users>, who: Person) -> Answer<Info> {
+    let user = users.user(&who).await?;
+    Ok(Json(Info {
+        id: user.id,
+        login: user.username,
+        avatar_url: String::new(),
+        company: user.company,
+        name: user.name,
+        email: user.email,
+    }))
+}
+
+/// A session of the person who calls.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Open {
+    id: String,
+    created_at: Option<String>,
+    last_seen_at: Option<String>,
+    address: Option<String>,
+    user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// Open sessions, newest first.
+#[utoipa::path(get, path = "/api/v1/users/me/sessions", responses((status = 200, body = Vec<Open>)))]
+pub(crate) async fn sessions(users: This<Users>, who: Person) -> Answer<Vec<Open>> {
+    let all = users.identity.sessions(&who.id).await.map_err(away)?;
+    let shown = all.into_iter().map(|session| Open {
+        current: who.session.as_deref() == Some(session.id.as_str()),
+        id: session.id,
+        created_at: rfc3339(session.created_ms),
+        last_seen_at: rfc3339(session.seen_ms),
+        address: session.address,
+        user_agent: session.user_agent,
+    });
+    Ok(Json(shown.collect()))
+}
+
+/// Ends a session; it opens nothing a second later.
+#[utoipa::path(delete, path = "/api/v1/users/me/sessions/{id}", params(("id" = String, Path, description = "Id, as listed")),
+    responses((status = 200, body = Object), (status = 404, body = Object)))]
+pub(crate) async fn end(users: This<Users>, who: Person, Path(id): Path<String>) -> Answer<Value> {
+    if !users.identity.end_session(&who.id, &id).await.map_err(away)? {
+        return refused(StatusCode::NOT_FOUND, "no such session");
+    }
+    users.note(&who, "session.ended", format!("session:{id}")).await?;
+    Ok(Json(json!({ "message": "Session ended" })))
+}
+
+fn rfc3339(ms: i64) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
+    at.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        let host = Some("app.example.com");
+        for ours in [
+            "/",
+            "/conversations/1?a=b",
+            "https://app.example.com/x",
+            "http://app.example.com",
+        ] {
+            assert!(is_ours(ours, host), "{ours}");
+        }
+        let elsewhere = [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example/x",
+            "https://app.example.com.evil.example",
+            "https://app.example.com:444/",
+            "javascript:alert(1)",
+            "/\t/evil.example",
+            "evil",
+            "",
+        ];
+        for elsewhere in elsewhere {
+            assert!(!is_ours(elsewhere, host), "{elsewhere}");
+        }
+        assert!(!is_ours("https://app.example.com/", None));
+    }
+}
