@@ -9,6 +9,7 @@ mod plugin_database;
 mod pubsub;
 mod redis;
 mod redis_pubsub;
+mod redis_script;
 mod sql;
 mod store;
 #[cfg(test)]
@@ -22,5 +23,6 @@ pub use open::{Database, OpenError, OpenOptions, describe};
 pub use plugin_database::{PluginDatabases, PluginMigrationError};
 pub use pubsub::MemoryPubSub;
 pub use redis::{Redis, RedisError};
+pub use redis_script::RedisScript;
 pub use store::SqlStore;
 pub use vault::{KeyRing, KeyRingError, Vault};

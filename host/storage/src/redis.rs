@@ -1,7 +1,7 @@
 //! Redis: the key-value store and the messages that replicas share. Nothing that must survive is kept here: losing Redis
 //! degrades the host and loses nothing.
 //!
-//! - Every call answers within 2 s; with Redis away it is [`ServiceError::Unavailable`].
+//! - Every call answers within 2 s, a script within its caller's time; with Redis away it is [`ServiceError::Unavailable`].
 //! - The connection comes back by itself when Redis does.
 //! - `redis://` and `rediss://` (TLS); `?sslrootcert=FILE` names the certificate authority, as with PostgreSQL.
 
@@ -101,7 +101,12 @@ impl Redis {
 
 /// Runs a call with the deadline that every call has.
 pub(crate) async fn in_time<T>(call: impl Future<Output = RedisResult<T>>) -> Result<T, ServiceError> {
-    match tokio::time::timeout(CALL, call).await {
+    within(CALL, call).await
+}
+
+/// Runs a call with a deadline of its own.
+pub(crate) async fn within<T>(wait: Duration, call: impl Future<Output = RedisResult<T>>) -> Result<T, ServiceError> {
+    match tokio::time::timeout(wait, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(ServiceError::unavailable(format!(
             "Redis cannot do it now: {}",

@@ -1,4 +1,4 @@
-//! A Redis of the test's own, which it may stop and start.
+//! A Redis of the test's own, which it may stop and start. It writes nothing. `host/limits` uses this file too.
 
 use std::{
     net::TcpListener,
@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::places::Scratch;
-
 pub(crate) struct RedisServer {
     pub(crate) port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
-    scratch: Scratch,
 }
 
 /// The shared test server's address, or a line that says why the test does nothing.
@@ -36,7 +33,6 @@ impl RedisServer {
             port,
             arguments,
             child: None,
-            scratch: Scratch::new(),
         };
         server.up().await;
         server
@@ -45,7 +41,7 @@ impl RedisServer {
     pub(crate) async fn up(&mut self) {
         let child = Command::new("redis-server")
             .args(&self.arguments)
-            .current_dir(&self.scratch.0)
+            .current_dir(std::env::temp_dir())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
