@@ -154,7 +154,11 @@ async fn the_event_stream_shows_deliveries_as_they_move() {
             .collect();
         let done = |event: &Value, id: &str| event.to_string().contains(id) && event.to_string().contains("\"done\"");
         if events.iter().any(|event| done(event, "\"seen\"")) && !sent_more {
-            assert!(events.iter().any(|event| event["plugins"][0]["id"] == "github"));
+            let github = |event: &Value| {
+                let rows = event["plugins"].as_array().into_iter().flatten();
+                rows.map(|row| &row["id"]).any(|id| id == "github")
+            };
+            assert!(events.iter().any(github));
             assert_eq!(host.deliver("later", "push", sign::push()).await, Some(200));
             sent_more = true;
         }
@@ -278,7 +282,7 @@ async fn command_line_and_http_say_the_same_beside_a_host_and_without_one() {
         "the same without a host"
     );
     let rows = cli(&host.setup, &["plugins", "list", "--json"]).await;
-    assert_eq!(rows[0]["id"], "github");
+    assert!(rows.as_array().unwrap().iter().any(|row| row["id"] == "github"));
     let rows = cli(&host.setup, &["migrate", "status", "--json"]).await;
     assert!(
         rows.as_array().unwrap().iter().all(|row| row["applied"] == true),

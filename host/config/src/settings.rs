@@ -145,6 +145,10 @@ pub struct Identity {
     pub terms: bool,
     /// Address of the person that a fresh local installation is made for.
     pub owner_email: String,
+    /// Requests of one person at once, and each second after; 0 sets no limit.
+    pub requests_per_second: u32,
+    /// Requests of one person in a minute; 0 sets no limit.
+    pub requests_per_minute: u32,
 }
 
 /// Who signs people in.
@@ -208,6 +212,8 @@ impl Default for Settings {
                 session_lifetime: 30 * 86_400,
                 terms: false,
                 owner_email: "owner@localhost".to_owned(),
+                requests_per_second: 10,
+                requests_per_minute: 100,
             },
         }
     }

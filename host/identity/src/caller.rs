@@ -19,6 +19,8 @@ pub(crate) enum Caller {
     Known { known: Arc<Known>, by_cookie: bool },
     /// An operator without an account.
     Operator,
+    /// A key or token that opens nothing, and no cookie.
+    BadKey,
     /// The cookie opens nothing.
     BadCookie,
     /// The database does not answer.
@@ -30,7 +32,7 @@ impl Caller {
         match self {
             Self::Known { known, .. } => Some(known.principal.clone()),
             Self::Operator => Some(Operators::principal()),
-            Self::Anonymous | Self::BadCookie | Self::Away => None,
+            Self::Anonymous | Self::BadKey | Self::BadCookie | Self::Away => None,
         }
     }
 }
@@ -55,7 +57,9 @@ impl Identity {
     }
 
     async fn look_up(&self, headers: &HeaderMap) -> Result<Caller, IdentityError> {
+        let mut brought_key = false;
         for key in keys(headers) {
+            brought_key = true;
             if self.0.operators.holds(key) {
                 return Ok(Caller::Operator);
             }
@@ -69,7 +73,7 @@ impl Identity {
             }
         }
         let Some(cookie) = self.cookie(headers) else {
-            return Ok(Caller::Anonymous);
+            return Ok(if brought_key { Caller::BadKey } else { Caller::Anonymous });
         };
         Ok(match self.opens(token::hash(cookie), false).await? {
             Some(known) => Caller::Known { known, by_cookie: true },

@@ -10,6 +10,7 @@ use sea_orm::DatabaseConnection;
 use crate::{
     cache::Cache,
     error::IdentityError,
+    limits::Rates,
     operator::Operators,
     seen::Seen,
     settings::{IdentitySettings, Places},
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) settings: IdentitySettings,
     pub(crate) places: ArcSwap<Places>,
     pub(crate) operators: Operators,
+    pub(crate) rates: Rates,
     pub(crate) cache: Cache,
     pub(crate) seen: Seen,
 }
@@ -44,6 +46,7 @@ impl Identity {
         settings: IdentitySettings,
         places: Places,
         operators: Operators,
+        rates: Rates,
     ) -> Self {
         Self(Arc::new(Core {
             database,
@@ -51,6 +54,7 @@ impl Identity {
             settings,
             places: ArcSwap::from_pointee(places),
             operators,
+            rates,
             cache: Cache::default(),
             seen: Seen::default(),
         }))

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use jackfield_edge::PeerCred;
+use jackfield_edge::{ClientAddr, PeerCred};
+use jackfield_limits::Verdict;
 use jackfield_plugins::{Guard, Passed, Rules};
 use jackfield_sdk::{
     Principal,
@@ -13,12 +14,17 @@ use jackfield_sdk::{
 use crate::{
     caller::{Caller, away, refusal, refusal_with},
     core::Identity,
+    limits,
 };
 
 #[async_trait]
 impl Guard for Identity {
     async fn pass(&self, rules: &Rules, request: &mut Request<Body>) -> Result<Passed, Response> {
         let peer = request.extensions().get::<PeerCred>().copied();
+        let address = request
+            .extensions()
+            .get::<ClientAddr>()
+            .map(|address| address.0.to_string());
         let caller = self.caller(peer, request.headers()).await;
         let by_cookie = matches!(caller, Caller::Known { by_cookie: true, .. });
         if by_cookie && !self.is_from_our_pages(request.method(), request.headers()) {
@@ -28,10 +34,14 @@ impl Guard for Identity {
                 "a page of another site may not act with this cookie; send an API key, or add the site to cors.origins",
             ));
         }
+        let mut passed = Passed::default();
+        if let Some(verdict) = self.count(rules, &caller, address.as_deref()).await {
+            limits::refuse(&verdict).map_or(Ok(()), Err)?;
+            passed.headers.extend(verdict.headers());
+        }
         if rules.policy != Policy::Public {
             self.refuse(rules, &caller).map_or(Ok(()), Err)?;
         }
-        let mut passed = Passed::default();
         if let Some(principal) = caller.principal() {
             passed.session = principal.session.clone().filter(|_| by_cookie);
             request.extensions_mut().insert(principal);
@@ -40,6 +50,7 @@ impl Guard for Identity {
     }
 
     fn leave(&self, passed: &Passed, response: &mut Response) {
+        response.headers_mut().extend(passed.headers.iter().cloned());
         let ended = passed.session.as_ref().is_some_and(|id| self.0.cache.has_ended(id));
         if ended && let Some(cookie) = self.clear_cookie() {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -48,10 +59,22 @@ impl Guard for Identity {
 }
 
 impl Identity {
+    /// Counts the request, where it is counted.
+    async fn count(&self, rules: &Rules, caller: &Caller, address: Option<&str>) -> Option<Verdict> {
+        let class = rules.rate_limit.as_deref();
+        let rates = &self.0.rates;
+        match caller {
+            Caller::Known { known, .. } => rates.known(class, &known.person).await,
+            Caller::BadKey | Caller::BadCookie => Some(rates.guess(address?).await),
+            Caller::Anonymous => rates.anonymous(class, address?).await,
+            Caller::Operator | Caller::Away => None,
+        }
+    }
+
     /// The answer to who may not pass a route that is not public.
     fn refuse(&self, rules: &Rules, caller: &Caller) -> Option<Response> {
         let principal = match caller {
-            Caller::Anonymous => return Some(refusal(StatusCode::UNAUTHORIZED, "NoCredentialsError")),
+            Caller::Anonymous | Caller::BadKey => return Some(refusal(StatusCode::UNAUTHORIZED, "NoCredentialsError")),
             Caller::Away => return Some(away()),
             Caller::BadCookie => {
                 let mut response = refusal(StatusCode::UNAUTHORIZED, "Invalid authentication token");

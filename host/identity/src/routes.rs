@@ -23,17 +23,25 @@ pub struct OwnRoute {
     pub path: &'static str,
     /// Who.
     pub policy: &'static str,
+    /// Rate-limit class; the default one when none.
+    pub rate_limit: Option<&'static str>,
 }
 
 /// What [`router`] serves.
 pub fn own_routes() -> Vec<OwnRoute> {
-    let row = |method, path, policy| OwnRoute { method, path, policy };
+    let row = |method, path, policy, rate_limit| OwnRoute {
+        method,
+        path,
+        policy,
+        rate_limit,
+    };
+    let (address, device) = (Some("address"), Some("device"));
     vec![
-        row("GET", links::PATH, "public"),
-        row("POST", "/oauth/device/authorize", "public"),
-        row("POST", "/oauth/device/token", "public"),
-        row("POST", "/oauth/device/verify-authenticated", "signed_in"),
-        row("POST", "/oauth/device/deny", "signed_in"),
+        row("GET", links::PATH, "public", address),
+        row("POST", "/oauth/device/authorize", "public", device),
+        row("POST", "/oauth/device/token", "public", device),
+        row("POST", "/oauth/device/verify-authenticated", "signed_in", device),
+        row("POST", "/oauth/device/deny", "signed_in", device),
     ]
 }
 

@@ -6,8 +6,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use http::{Method, Request, StatusCode, header};
-use jackfield_edge::PeerCred;
+use jackfield_edge::{ClientAddr, PeerCred};
 use jackfield_inbox::clock::ManualClock;
+use jackfield_limits::{Limit, RateLimits};
 use jackfield_plugins::{Guard, Passed, Rules};
 use jackfield_sdk::{
     Principal,
@@ -17,7 +18,7 @@ use jackfield_sdk::{
 };
 use jackfield_storage::{Database, OpenOptions};
 
-use crate::{Arrival, Identity, IdentitySettings, Operators, Places, sessions::From};
+use crate::{Arrival, Identity, IdentitySettings, Operators, Places, Rates, sessions::From};
 
 struct Scratch(PathBuf);
 
@@ -84,12 +85,26 @@ impl World {
 }
 
 fn replica(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySettings) -> Identity {
+    counting(database, clock, settings, 1_000)
+}
+
+/// One that lets a person come so often in a second.
+fn counting(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySettings, often: u32) -> Identity {
     let operators = Operators::new(Some("operator-key-of-at-least-32-characters"), 1000);
     let places = Places {
         public_url: Some("https://app.example.com/".parse().unwrap()),
         origins: vec!["https://other.example.com".to_owned()],
     };
-    Identity::new(database.clone(), Arc::clone(clock) as _, settings, places, operators)
+    let second = Limit::new(often.try_into().unwrap(), Duration::from_secs(1));
+    let rates = Rates::new(RateLimits::memory(Arc::clone(clock) as _), vec![second]);
+    Identity::new(
+        database.clone(),
+        Arc::clone(clock) as _,
+        settings,
+        places,
+        operators,
+        rates,
+    )
 }
 
 fn asking(headers: &[(&str, &str)]) -> Request<Body> {
@@ -436,6 +451,66 @@ async fn pages_of_other_sites_cannot_act_with_a_cookie() {
     assert!(
         pass(&world.identity, by_key).await.is_ok(),
         "no browser adds a key by itself"
+    );
+}
+
+#[tokio::test]
+async fn people_are_counted_over_their_credentials_and_guesses_by_address() {
+    let world = World::new().await;
+    let identity = counting(&world.database, &world.clock, IdentitySettings::default(), 10);
+    for name in ["ann", "bob"] {
+        world.person(name).await;
+    }
+    let (cookie, key) = (world.cookie("ann").await, world.key("ann", &[]).await);
+    for at in 0..10 {
+        let request = if at % 2 == 0 {
+            with_cookie(&cookie)
+        } else {
+            with_key(&key)
+        };
+        assert!(pass(&identity, request).await.is_ok(), "request {at}");
+    }
+    let response = pass(&identity, with_key(&key)).await.unwrap_err();
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(response.headers()["x-ratelimit-limit"], "10 per 1 second");
+    let expected = (
+        StatusCode::TOO_MANY_REQUESTS,
+        r#"{"error":"Rate limit exceeded: 10 per 1 second"}"#.to_owned(),
+    );
+    assert_eq!(told(response).await, expected);
+    assert!(pass(&identity, with_cookie(&world.cookie("bob").await)).await.is_ok());
+    world.clock.advance(Duration::from_millis(100));
+    let mut request = with_cookie(&cookie);
+    let passed = pass_by(&identity, &Rules::of(Policy::SignedIn), &mut request)
+        .await
+        .unwrap();
+    let mut answer = Response::new(Body::empty());
+    identity.leave(&passed, &mut answer);
+    assert_eq!(answer.headers()["ratelimit-remaining"], "0");
+    let uncounted = Rules {
+        rate_limit: Some("none".to_owned()),
+        ..Rules::of(Policy::SignedIn)
+    };
+    assert!(pass_by(&identity, &uncounted, &mut with_cookie(&cookie)).await.is_ok());
+
+    let guess = |address: [u8; 4]| {
+        let mut request = with_key("sk-oh-guess");
+        request.extensions_mut().insert(ClientAddr(address.into()));
+        request
+    };
+    for _ in 0..60 {
+        assert_eq!(
+            refused(&identity, guess([192, 0, 2, 1])).await.0,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    assert_eq!(
+        refused(&identity, guess([192, 0, 2, 1])).await.0,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    assert_eq!(
+        refused(&identity, guess([192, 0, 2, 2])).await.0,
+        StatusCode::UNAUTHORIZED
     );
 }
 

@@ -15,6 +15,7 @@ mod plan;
 mod probes;
 mod serve;
 mod show;
+mod signals;
 mod since;
 mod watch;
 mod web;

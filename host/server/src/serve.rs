@@ -1,6 +1,7 @@
 //! Start-up in seven steps, and the drain.
 
 use std::{
+    num::NonZeroU32,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::PathBuf,
     sync::{
@@ -16,12 +17,13 @@ use jackfield_edge::{
     CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
 };
 use jackfield_egress::{Egress, EgressSettings};
-use jackfield_identity::{Identity, IdentitySettings, Operators, Places};
+use jackfield_identity::{Identity, IdentitySettings, Operators, Places, Rates};
 use jackfield_inbox::{
     clock::SystemClock,
     engine::{self, Inbox, Limits},
     store::Store,
 };
+use jackfield_limits::{Limit, RateLimits};
 use jackfield_plugins::{Backends, ChangeError, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
@@ -32,7 +34,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 
-use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, watch, web};
+use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
@@ -161,6 +163,7 @@ pub(crate) async fn serve(
         engine_settings(&settings, &database),
         watching.clone(),
     );
+    let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
     // 4. Identity: people, sessions, keys, operators.
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
@@ -170,9 +173,9 @@ pub(crate) async fn serve(
         identity_settings(&settings),
         places(&settings),
         operators.clone(),
+        rates(&settings, redis.as_ref()),
     );
     // 5. Egress and the other host services.
-    let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
     let backends = backends(&settings, &database, redis.as_ref(), &identity).await?;
     // 6. Plugins.
     let limits = Limits {
@@ -218,10 +221,14 @@ pub(crate) async fn serve(
     let serving = listen(&settings, &running, origins, &stop).await?;
     inbox.start();
     let mut background = background(&running);
+    // Whoever sees that we are ready may end us.
+    let signals = Signals::listen();
     running.started.store(true, Ordering::SeqCst);
     announce::announce(&settings, &plugins);
     announce::first_link(&running).await;
-    until_told(&running, until_stdin_closes).await;
+    signals.until_told(until_stdin_closes).await;
+    tracing::info!("draining");
+    running.draining.cancel();
     drain(&settings, &running, &inbox, stop, serving).await;
     background.abort_all();
     Ok(())
@@ -256,6 +263,21 @@ fn identity_settings(settings: &Settings) -> IdentitySettings {
         terms: identity.terms,
         owner_email: identity.owner_email.clone(),
     }
+}
+
+fn rates(settings: &Settings, redis: Option<&Redis>) -> Rates {
+    let clock = Arc::new(SystemClock);
+    let limits = match redis {
+        Some(redis) => RateLimits::redis(redis.clone(), clock),
+        None => RateLimits::memory(clock),
+    };
+    let identity = &settings.identity;
+    let limit = |amount, seconds| Some(Limit::new(NonZeroU32::new(amount)?, Duration::from_secs(seconds)));
+    let default = [
+        limit(identity.requests_per_second, 1),
+        limit(identity.requests_per_minute, 60),
+    ];
+    Rates::new(limits, default.into_iter().flatten().collect())
 }
 
 pub(crate) fn places(settings: &Settings) -> Places {
@@ -415,41 +437,6 @@ fn background(running: &Arc<Running>) -> tokio::task::JoinSet<()> {
         }
     });
     tasks
-}
-
-async fn until_told(running: &Running, until_stdin_closes: bool) {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = stdin_closed(), if until_stdin_closes => {}
-            }
-            // The second one is "now".
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                crate::logs::flush();
-                std::process::exit(1);
-            });
-        }
-        _ => tracing::error!("cannot listen for signals"),
-    }
-    tracing::info!("draining");
-    running.draining.cancel();
-}
-
-async fn stdin_closed() {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    // A thread of its own: a read cannot be given up, and the runtime must not wait for it.
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = tell.send(());
-    });
-    let _ = told.await;
 }
 
 async fn drain(settings: &Settings, running: &Running, inbox: &Inbox, stop: CancellationToken, serving: Serving) {

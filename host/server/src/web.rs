@@ -55,7 +55,10 @@ fn own_table() -> matchit::Router<Own> {
             route: row.path.as_str().into(),
             plugin: HOST.into(),
         };
-        let rules = Rules::of(policy(&row.policy));
+        let rules = Rules {
+            rate_limit: row.rate_limit.clone(),
+            ..Rules::of(policy(&row.policy))
+        };
         // A path that is there twice has two methods.
         let _ = table.insert(row.path, Own { label, rules });
     }
@@ -168,16 +171,20 @@ const OWN: [(&str, &str, &str); 27] = [
 
 /// The host's own routes, which no plugin may declare.
 pub(crate) fn own_routes() -> Vec<RouteRow> {
-    let row = |method: &str, path: &str, policy: &str| RouteRow {
+    let row = |method: &str, path: &str, policy: &str, rate_limit: Option<&str>| RouteRow {
         method: method.to_owned(),
         path: path.to_owned(),
         plugin: HOST.to_owned(),
         policy: policy.to_owned(),
-        rate_limit: None,
+        rate_limit: rate_limit.map(str::to_owned),
     };
     let identity = jackfield_identity::own_routes();
     OWN.iter()
-        .map(|(method, path, policy)| row(method, path, policy))
-        .chain(identity.iter().map(|own| row(own.method, own.path, own.policy)))
+        .map(|(method, path, policy)| row(method, path, policy, None))
+        .chain(
+            identity
+                .iter()
+                .map(|own| row(own.method, own.path, own.policy, own.rate_limit)),
+        )
         .collect()
 }

@@ -70,6 +70,8 @@ async fn what_panics_or_hangs_in_create_has_failed_and_the_rest_runs() {
     assert_eq!(host.probe("/readyz").await, Some(200));
     place.configure("");
     host.await_plugin("misbehaving", "active", SOON).await;
+    // It is listed a moment before its routes lead to it.
+    host.until("an answer", async || host.get("fine").await.0 == 200).await;
     host.is_fine().await;
     // One that runs keeps running when the next one cannot be made.
     let before = host.generation().await;

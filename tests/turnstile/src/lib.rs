@@ -8,7 +8,9 @@ use jackfield_sdk::{
         body::Body,
         response::sse::{Event, Sse},
     },
+    identity::AuditEntry,
     prelude::*,
+    serde_json,
 };
 
 /// Which build this is.
@@ -36,6 +38,7 @@ pub struct Turnstile {
     counter: Url,
     sign: RwLock<String>,
     http: Http,
+    host: Host,
 }
 
 /// What `GET /turnstile` tells.
@@ -51,7 +54,7 @@ struct Coin {
     number: u64,
 }
 
-#[plugin(id = "turnstile", capabilities("http:{counter}"))]
+#[plugin(id = "turnstile", capabilities("http:{counter}", "identity:users", "audit"))]
 impl Plugin for Turnstile {
     type Config = TurnstileConfig;
 
@@ -60,12 +63,14 @@ impl Plugin for Turnstile {
             counter: config.counter,
             sign: RwLock::new(config.sign),
             http: host.http(),
+            host,
         })
     }
 
     fn routes(routes: &mut Routes<Self>) {
         routes.add(routes!(about)).add(routes!(slow));
         routes.add(routes!(events)).add(routes!(echo)).add(routes!(panics));
+        routes.add(routes!(season)).add(routes!(lock));
     }
 
     fn webhooks(hooks: &mut Webhooks<Self>) {
@@ -134,6 +139,40 @@ async fn echo(_: This<Turnstile>, body: Body) -> Body {
 async fn panics(turnstile: This<Turnstile>) -> String {
     assert!(turnstile.sign.is_poisoned(), "the turnstile panics, as it was asked to");
     String::new()
+}
+
+/// Who may pass all year.
+#[derive(Serialize, ToSchema)]
+pub struct Season {
+    who: String,
+    email: Option<String>,
+    organization: String,
+}
+
+/// Tells the person who calls what the host knows of them.
+#[utoipa::path(get, path = "/turnstile/season", responses((status = 200, body = Season), Problem))]
+async fn season(turnstile: This<Turnstile>, who: Person) -> Result<Json<Season>> {
+    let user = turnstile.host.identity().user(&who.id).await?;
+    let user = user.ok_or_else(|| Error::refused(StatusCode::NOT_FOUND, "nobody knows you"))?;
+    Ok(Json(Season {
+        who: user.username,
+        email: user.email,
+        organization: who.organization,
+    }))
+}
+
+/// Locks it, which is remembered.
+#[utoipa::path(post, path = "/turnstile/lock", security(("session" = ["turnstile:lock"])), responses((status = 204, description = "Locked"), Problem))]
+async fn lock(turnstile: This<Turnstile>, who: Principal) -> Result<NoContent> {
+    let entry = AuditEntry {
+        actor: who.id,
+        action: "turnstile.locked".to_owned(),
+        target: "turnstile".to_owned(),
+        address: None,
+        detail: serde_json::json!({ "build": BUILD }),
+    };
+    turnstile.host.audit().record(entry).await?;
+    Ok(NoContent)
 }
 
 impl Turnstile {
