@@ -48,15 +48,14 @@ async fn probes_and_the_anonymous() {
     assert_eq!(wrong.status(), 401);
     let unknown = host.client.get(host.url("/api/unknown")).bearer_auth(OPERATOR);
     assert_eq!(unknown.send().await.unwrap().status(), 404);
-    for path in ["/startupz", "/livez", "/readyz"] {
+    for path in ["/startupz", "/livez", "/readyz", "/metrics"] {
         assert_eq!(host.probe(path).await, Some(200), "{path}");
+        // A page of the web app, or nothing, as any path that is nobody's.
+        let unknown = host.client.get(host.url("/nobodys")).send().await.unwrap();
         let public = host.client.get(host.url(path)).send().await.unwrap();
-        assert_eq!(public.status(), 404, "{path} is for the admin listener");
+        let (unknown, public) = (unknown.text().await.unwrap(), public.text().await.unwrap());
+        assert_eq!(public, unknown, "{path} is for the admin listener");
     }
-    assert_eq!(
-        host.client.get(host.url("/metrics")).send().await.unwrap().status(),
-        404
-    );
     let verbose = format!("http://{}/readyz?verbose", host.setup.admin);
     let verbose: Value = host.client.get(verbose).send().await.unwrap().json().await.unwrap();
     assert_eq!(
@@ -188,14 +187,53 @@ async fn a_frontend_folder_is_served_and_its_assets_are_immutable() {
         (asset.status().as_u16(), header(&asset, "cache-control")),
         (200, Some("public, max-age=2592000, immutable"))
     );
+    // What is no file is a page of the app, also what looks like a way out of the folder.
     for path in [
+        "/settings/api-keys",
         "/../plugins.toml",
         "/%2e%2e/plugins.toml",
-        "/assets/%2e%2e/%2e%2e/etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
     ] {
         let answer = host.client.get(host.url(path)).send().await.unwrap();
-        assert_eq!(answer.status(), 404, "{path}");
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.text().await.unwrap(), "<!doctype html><p>Hello</p>", "{path}");
     }
+    let missing = host.client.get(host.url("/assets/app-2.js")).send().await.unwrap();
+    assert_eq!(
+        (missing.status().as_u16(), header(&missing, "cache-control")),
+        (404, Some("no-store"))
+    );
+    let posted = host.client.post(host.url("/login")).body("x".repeat(100_000));
+    let posted = posted.send().await.unwrap();
+    assert_eq!(
+        (posted.status().as_u16(), header(&posted, "allow")),
+        (405, Some("GET, HEAD"))
+    );
+    assert_eq!(posted.text().await.unwrap(), r#"{"detail":"Method Not Allowed"}"#);
+    let tag = header(&asset, "etag").unwrap().to_owned();
+    let fresh = host
+        .client
+        .get(host.url("/assets/app-1.js"))
+        .header("if-none-match", tag);
+    let fresh = fresh.send().await.unwrap();
+    assert_eq!(
+        (fresh.status().as_u16(), header(&fresh, "cache-control")),
+        (304, Some("public, max-age=2592000, immutable"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_scripts_of_the_app_run_by_their_hash_alone() {
+    let Some(_) = binary() else { return };
+    let folder = Scratch::new("frontend-policy");
+    std::fs::write(folder.0.join("index.html"), "<!doctype html><script>a()</script>").unwrap();
+    let (_scratch, _github, host) = host("policy", &[("FRONTEND_DIRECTORY", folder.0.to_str().unwrap())]).await;
+    let page = host.client.get(host.url("/login")).send().await.unwrap();
+    let policy = header(&page, "content-security-policy").unwrap();
+    assert!(
+        policy.contains("script-src 'self' 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

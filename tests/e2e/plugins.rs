@@ -25,14 +25,17 @@ async fn host(name: &str) -> (Scratch, GitHub, Host) {
     (scratch, github, host)
 }
 
-async fn until(host: &Host, id: &str, status: u16) {
+/// What a post gets that no plugin takes: of the web app that only reads, or of a host that has none compiled in.
+const NOBODYS: [u16; 2] = [405, 404];
+
+async fn until(host: &Host, id: &str, status: &[u16]) {
     let begun = Instant::now();
     loop {
         let now = host.deliver(id, "push", sign::push()).await;
-        if now == Some(status) {
+        if now.is_some_and(|now| status.contains(&now)) {
             return;
         }
-        assert!(begun.elapsed() < SOON, "{now:?} and not {status}: {}", host.log_end());
+        assert!(begun.elapsed() < SOON, "{now:?} and not {status:?}: {}", host.log_end());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -74,7 +77,7 @@ async fn each_way_to_switch_a_plugin_has_the_same_effect() {
         written(&file),
         "# ours\n[plugins.github]\nenabled = false # as it was\n"
     );
-    assert_eq!(host.deliver("1", "push", sign::push()).await, Some(404));
+    assert!(NOBODYS.contains(&host.deliver("1", "push", sign::push()).await.unwrap()));
     let (code, out, error) = host.setup.run_aside(&["plugins", "enable", "github"]).await;
     assert_eq!(code, 0, "{out}{error}");
     assert_eq!(written(&file), "# ours\n[plugins.github]\nenabled = true # as it was\n");
@@ -85,14 +88,14 @@ async fn each_way_to_switch_a_plugin_has_the_same_effect() {
         (status, row["enabled"].as_bool(), row["state"].as_str()),
         (200, Some(false), Some("disabled"))
     );
-    assert_eq!(host.deliver("2", "push", sign::push()).await, Some(404));
+    assert!(NOBODYS.contains(&host.deliver("2", "push", sign::push()).await.unwrap()));
     // By an edit in place, and by a rename as editors do it.
     std::fs::write(&file, "# ours\n[plugins.github]\nenabled = true\n").unwrap();
-    until(&host, "2", 200).await;
+    until(&host, "2", &[200]).await;
     let beside = scratch.0.join("plugins.toml.new");
     std::fs::write(&beside, "[plugins.github]\nenabled = false\n").unwrap();
     std::fs::rename(&beside, &file).unwrap();
-    until(&host, "3", 404).await;
+    until(&host, "3", &NOBODYS).await;
     // A broken file changes nothing and is counted.
     std::fs::write(&file, "[plugins.github\nenabled = true\n").unwrap();
     let begun = Instant::now();
@@ -108,11 +111,11 @@ async fn each_way_to_switch_a_plugin_has_the_same_effect() {
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(host.deliver("3", "push", sign::push()).await, Some(404));
+    assert!(NOBODYS.contains(&host.deliver("3", "push", sign::push()).await.unwrap()));
     assert!(host.log().contains("the old one stays"));
     std::fs::write(&file, "[plugins.github]\nenabled = true\n").unwrap();
     host.signal("HUP");
-    until(&host, "3", 200).await;
+    until(&host, "3", &[200]).await;
     assert_eq!(host.settle(&["done"], SOON).await.len(), 3);
 }
 
@@ -207,7 +210,7 @@ async fn disabling_while_stories_run_loses_none() {
         let setup = host.setup.clone();
         async move { setup.run_aside(&["plugins", "disable", "github"]).await }
     });
-    until(&host, "unmounted", 404).await;
+    until(&host, "unmounted", &NOBODYS).await;
     trap.release();
     let (code, out, error) = switching.await.unwrap();
     assert_eq!(code, 0, "{out}{error}");

@@ -20,5 +20,5 @@ pub use client_addr::{ClientAddr, TrustedProxies};
 pub use cors::CorsOrigins;
 pub use listener::{Edge, EdgeSettings, Listener, PeerAddr, PeerCred};
 pub use request_id::RequestContext;
-pub use security_headers::SecurityHeaders;
+pub use security_headers::{SecurityHeaders, content_security_policy};
 pub use stack::{Stack, StackSettings, stack};

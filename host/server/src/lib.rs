@@ -19,6 +19,7 @@ mod signals;
 mod since;
 mod watch;
 mod web;
+mod web_app;
 
 use std::process::ExitCode;
 

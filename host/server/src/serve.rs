@@ -17,6 +17,7 @@ use jackfield_edge::{
     CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
 };
 use jackfield_egress::{Egress, EgressSettings};
+use jackfield_frontend::Frontend;
 use jackfield_identity::{Identity, IdentitySettings, Operators, Places, Rates};
 use jackfield_inbox::{
     clock::SystemClock,
@@ -32,9 +33,8 @@ use jackfield_storage::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use tower_http::services::ServeDir;
 
-use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web};
+use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web, web_app};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
@@ -50,7 +50,7 @@ pub(crate) struct Running {
     pub(crate) begun: Instant,
     pub(crate) redis: Option<Redis>,
     pub(crate) store_answers: tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>,
-    pub(crate) frontend: Option<ServeDir>,
+    pub(crate) frontend: Option<Frontend>,
     pub(crate) own_edit: Mutex<String>,
     /// What was planned is applied before anybody else plans: an older look at a file never follows a newer one.
     pub(crate) planning: tokio::sync::Mutex<()>,
@@ -111,6 +111,8 @@ pub(crate) enum StartError {
     Ca { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     PluginCache(#[from] jackfield_loader::CacheError),
+    #[error(transparent)]
+    Frontend(#[from] jackfield_frontend::FolderError),
     #[error("cannot collect metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -120,6 +122,7 @@ impl StartError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Apply(ApplyError::Config(_) | ApplyError::Change(ChangeError::Conflict(_)))
+            | Self::Frontend(_)
             | Self::KeyRing(_)
             | Self::Redis(_) => 78,
             _ => 1,
@@ -212,7 +215,7 @@ pub(crate) async fn serve(
         begun,
         redis,
         store_answers: tokio::sync::Mutex::default(),
-        frontend: settings.frontend_dir.clone().map(ServeDir::new),
+        frontend: web_app::open(&settings)?,
         own_edit: Mutex::default(),
         planning: tokio::sync::Mutex::default(),
     });

@@ -106,10 +106,7 @@ async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response 
         };
     }
     match &running.frontend {
-        Some(folder) => match folder.clone().oneshot(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        },
+        Some(frontend) => frontend.answer(request).await,
         None => nothing_embedded(path),
     }
 }
