@@ -1,0 +1,40 @@
+/** Who is signed in. */
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+
+import { api, body, type Schemas } from "@/api/client";
+
+export type Me = Schemas["Me"];
+
+export const meQuery = queryOptions({
+  queryKey: ["me"],
+  // Whoever asks decides what nobody means: the guard of a page leads to the gate, the gate itself stays.
+  meta: { gated: false },
+  queryFn: ({ signal }) => body(api.GET("/api/v1/users/me", { signal })),
+});
+
+/** How a person is called: their name, else what identifies them. */
+export function nameOf(me: Me): string {
+  return me.name || me.username || me.email || me.id;
+}
+
+export function initialsOf(name: string): string {
+  const words = name.split(/[\s@._-]+/u).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words[1]] : [...(words[0] ?? "")].slice(0, 2);
+  return letters
+    .map((word) => [...(word ?? "")][0] ?? "")
+    .join("")
+    .toUpperCase();
+}
+
+/** Ends the session and forgets what it showed. The page is loaded anew, so that nothing of it stays in memory. */
+export function useSignOut() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { gated: false },
+    mutationFn: () => body(api.POST("/api/logout")),
+    onSettled: () => {
+      queries.clear();
+      window.location.assign("/login");
+    },
+  });
+}
