@@ -5,10 +5,12 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{cargo, must, root};
+use crate::{cargo, frontend, must, root};
 
 /// Makes target/dist/jackfield-VERSION.tar.gz.
 pub(crate) fn dist() -> Result<()> {
+    // Compiled in; a release without it would be another product.
+    frontend::build()?;
     must(&mut cargo(&[
         "build",
         "--profile",
@@ -67,7 +69,7 @@ fn capture(binary: &Path, arguments: &[&str], to: &Path) -> Result<()> {
     Ok(std::fs::write(to, output.stdout)?)
 }
 
-/// CycloneDX 1.5 and a plain list of licences, from the crates that the host links.
+/// CycloneDX 1.5 and a plain list of licences, from the crates that the host links and the packages that the web app is made of.
 fn bill_of_materials(folder: &Path) -> Result<()> {
     let output = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
@@ -85,6 +87,23 @@ fn bill_of_materials(folder: &Path) -> Result<()> {
             "type": "library", "name": text("name"), "version": text("version"),
             "purl": format!("pkg:cargo/{}@{}", text("name"), text("version")),
             "licenses": [{ "expression": text("license").replace('/', " OR ") }],
+        }));
+    }
+    let lock: Value = serde_json::from_slice(&std::fs::read(root().join("frontend/package-lock.json"))?)?;
+    for (place, package) in lock["packages"].as_object().into_iter().flatten() {
+        // The last part of `node_modules/a/node_modules/@b/c`; the app itself has no such path.
+        let Some((_, name)) = place.rsplit_once("node_modules/") else {
+            continue;
+        };
+        if package["dev"] == true || package["optional"] == true {
+            continue;
+        }
+        let text = |member: &str| package[member].as_str().unwrap_or_default();
+        lines.push(format!("{name} {}: {}", text("version"), text("license")));
+        components.push(json!({
+            "type": "library", "name": name, "version": text("version"),
+            "purl": format!("pkg:npm/{}@{}", name.replace('@', "%40"), text("version")),
+            "licenses": [{ "expression": text("license") }],
         }));
     }
     let sbom = json!({

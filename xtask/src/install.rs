@@ -47,6 +47,24 @@ pub(crate) fn node_modules() -> Result<()> {
     npm("tests/node")
 }
 
+/// What the web app is built with: `frontend/node_modules`.
+pub(crate) fn frontend_modules() -> Result<()> {
+    npm("frontend")
+}
+
+/// Whether a web app can be built here.
+pub(crate) fn has_node() -> bool {
+    present("node") && present("npm")
+}
+
+/// Chromium for the web app's pages.
+pub(crate) fn chromium() -> Result<()> {
+    if !present("chromium") && !present("google-chrome") {
+        apt("chromium")?;
+    }
+    Ok(())
+}
+
 /// What `bench` measures beside us: `tests/peers/node_modules`, the programs that pin a process to a core, Python.
 pub(crate) fn peers() -> Result<()> {
     for (program, package) in [

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: format, clippy, dependencies, spelling, the generated header, and rules of this repository.
+//! `cargo xtask lint`: format, clippy, dependencies, spelling, the web app, the generated header, and rules of this repository.
 
 use std::{
     path::Path,
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{cargo, header, install, must, root};
+use crate::{cargo, frontend, header, install, must, root};
 
 /// Longest Rust file.
 const MAX_LINES: usize = 500;
@@ -39,6 +39,7 @@ pub(crate) fn lint() -> Result<()> {
         )?;
     }
     spelling()?;
+    frontend::lint()?;
     must(&mut cargo(&[
         "clippy",
         "--workspace",

@@ -4,6 +4,7 @@ mod bench;
 mod boundary;
 mod dist;
 mod follow;
+mod frontend;
 mod header;
 mod install;
 mod lint;
@@ -30,7 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build the host and start it; arguments after `--` go to `serve`
+    /// Build the web app and the host and start it; arguments after `--` go to `serve`
     Run {
         #[arg(last = true)]
         arguments: Vec<String>,

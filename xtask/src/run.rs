@@ -4,10 +4,11 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{cargo, must, root};
+use crate::{cargo, frontend, must, root};
 
-/// Builds the host and starts it in the foreground; Ctrl-C reaches it through the terminal.
+/// Builds the web app and the host and starts it in the foreground; Ctrl-C reaches it through the terminal.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    frontend::build_if_possible()?;
     must(&mut cargo(&[
         "build",
         "--package",

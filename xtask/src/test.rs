@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     boundary, cargo,
     follow::{Limits, follow},
-    install, plugins, root,
+    frontend, install, plugins, root,
     services::{self, Services},
     summary::Summary,
 };
@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Only crates, with their doctests
     #[arg(long)]
     rust: bool,
+    /// Only the web app: types, lint, unit tests, build, size of the first load, pages in a browser
+    #[arg(long)]
+    frontend: bool,
     /// Only end-to-end suites
     #[arg(long)]
     e2e: bool,
@@ -33,8 +36,17 @@ pub(crate) struct Options {
 
 /// Runs everything, or the named parts, and closes with one line: `N passed, N failed`.
 pub(crate) fn test(options: &Options) -> ExitCode {
-    let all = !options.rust && !options.e2e && !options.chaos;
+    let all = !options.rust && !options.e2e && !options.chaos && !options.frontend;
     let mut summary = Summary::default();
+    // Its tests know no filter; the host that the suites start embeds what is built here.
+    if (options.frontend || (all && options.filter.is_none()))
+        && let Err(error) = frontend::test(&mut summary)
+    {
+        summary.fail(format!("{error:#}"));
+    }
+    if options.frontend && !options.rust && !options.e2e && !options.chaos {
+        return close(&summary);
+    }
     match services::start() {
         Ok(services) => {
             if (all || options.rust)
@@ -59,6 +71,11 @@ pub(crate) fn test(options: &Options) -> ExitCode {
     if let Some(filter) = options.filter.as_ref().filter(|_| summary.passed + summary.failed == 0) {
         summary.fail(format!("no test has `{filter}` in its name"));
     }
+    close(&summary)
+}
+
+/// The closing line, and what it means.
+fn close(summary: &Summary) -> ExitCode {
     for problem in &summary.problems {
         eprintln!("xtask: {problem}");
     }
@@ -80,6 +97,7 @@ fn crates(options: &Options, services: &Services, summary: &mut Summary) -> Resu
 /// The suites that start the shipped binary.
 fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> Result<()> {
     install::node_modules()?;
+    frontend::build()?;
     // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
     let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
     let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
