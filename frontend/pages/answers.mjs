@@ -96,7 +96,7 @@ export async function start() {
     const asked = `${request.method} ${pathname}`;
     const answer = host.table[asked];
     if (answer || pathname.startsWith("/api/")) {
-      host.asked.push({ asked, body });
+      host.asked.push({ asked, body, type: request.headers["content-type"] });
       const [status, json] = answer ?? [404, { detail: "Not Found" }];
       response.writeHead(status, { "content-type": "application/json", "x-request-id": "req-01KAV3B7QZ" });
       response.end(JSON.stringify(json));

@@ -79,6 +79,19 @@ test("nothing is sent for what is no address, and a refusal is told in words", a
   await view.close();
 });
 
+test("a host that sends no links says so, and what to do instead", async () => {
+  host.table["GET /api/v1/users/me"] = NOBODY;
+  host.table["POST /api/v1/sign-in/link"] = NOBODY;
+  const view = await open(browser, host);
+  const { page } = view;
+  await page.goto("/login");
+  await page.getByLabel("E-mail address").fill("mara@acme.dev");
+  await page.getByRole("button", { name: "Send a sign-in link" }).click();
+  await page.getByRole("alert").filter({ hasText: "This host sends no links" }).waitFor();
+  await sound(view, "without mail");
+  await view.close();
+});
+
 test("whoever is not signed in comes to the sign-in, and back to where they were going", async () => {
   host.table["GET /api/v1/users/me"] = NOBODY;
   const view = await open(browser, host);
@@ -188,6 +201,8 @@ for (const [button, route, heading] of [
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: heading }).waitFor();
     assert.deepEqual(asked(route), ["user_code=QJ7M4RXD", "user_code=QJ7M4RXD"]);
+    const types = host.asked.filter((one) => one.asked === route).map(({ type }) => type);
+    assert.deepEqual(types, ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded"]);
     await sound(view, button);
     await view.close();
   });

@@ -31,7 +31,5 @@ export async function body<T>(answer: Promise<{ data?: T }>): Promise<T> {
   return data;
 }
 
-/** For what takes a form instead of JSON. */
-export function form(values: Record<string, string>): URLSearchParams {
-  return new URLSearchParams(values);
-}
+/** For what takes a form instead of JSON; the client then writes the body as one. */
+export const FORM = { "Content-Type": "application/x-www-form-urlencoded" } as const;

@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
-import { api, body, form } from "@/api/client";
+import { api, body, FORM } from "@/api/client";
 import { Button } from "@/components/Button";
 import { Field } from "@/components/Field";
 import { Failure, Note } from "@/components/Note";
@@ -56,13 +56,10 @@ function Ask() {
 function Decide({ code }: { code: string }) {
   const me = route.useLoaderData();
   const approve = useMutation({
-    mutationFn: () =>
-      body(
-        api.POST("/oauth/device/verify-authenticated", { body: { user_code: code }, bodySerializer: form }),
-      ),
+    mutationFn: () => body(api.POST("/oauth/device/verify-authenticated", { body: { user_code: code }, headers: FORM })),
   });
   const deny = useMutation({
-    mutationFn: () => body(api.POST("/oauth/device/deny", { body: { user_code: code }, bodySerializer: form })),
+    mutationFn: () => body(api.POST("/oauth/device/deny", { body: { user_code: code }, headers: FORM })),
   });
   if (approve.isSuccess) {
     return (

@@ -6,10 +6,16 @@ import { useMutation } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
 import { api, body } from "@/api/client";
+import { ApiError } from "@/api/errors";
 import { Button } from "@/components/Button";
 import { CommandLine } from "@/components/CopyButton";
 import { Field } from "@/components/Field";
 import { Failure, Note } from "@/components/Note";
+
+/** What the host has no route for is refused to the anonymous as everything else that they may not see. */
+function isMissing(error: Error): boolean {
+  return error instanceof ApiError && (error.refusal.status === 401 || error.refusal.status === 404);
+}
 
 export function LinkSignIn() {
   const [missing, setMissing] = useState<string>();
@@ -48,7 +54,14 @@ export function LinkSignIn() {
           If {send.variables} is known here, a link is on its way. It works once, for 15 minutes.
         </Note>
       )}
-      {send.error && <Failure error={send.error} title="No link was sent" />}
+      {send.error &&
+        (isMissing(send.error) ? (
+          <Note kind="warn" role="alert" title="This host sends no links">
+            Ask the people who run it for one, or make one as below.
+          </Note>
+        ) : (
+          <Failure error={send.error} title="No link was sent" />
+        ))}
       <div className="grid gap-2 text-ink2">
         <p>
           No mail? <code className="font-mono text-mono">jackfield serve</code> printed a link when it first started. Get a
