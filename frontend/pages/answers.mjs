@@ -31,7 +31,7 @@ const ago = (hours) => new Date(Date.now() - hours * 3_600_000).toISOString();
 const chrome = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
 
 /** What a host with one person signed in says. */
-export function answers() {
+function answers() {
   return {
     "GET /api/v1/web-client/config": [
       200,
@@ -79,7 +79,11 @@ function key(id, name, scopes, last_used_at, expires_at) {
 
 /** Starts it; `table` decides, `asked` grows. */
 export async function start() {
-  const host = { table: answers(), asked: [], url: "", stop: () => server.close() };
+  const stop = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  const host = { table: answers(), asked: [], url: "", stop };
   const page = await readFile(new URL("index.html", dist), "utf8");
   const inline = [...page.matchAll(/<script>([\s\S]*?)<\/script>/gu)].map(
     ([, text]) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`,

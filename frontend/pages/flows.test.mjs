@@ -1,23 +1,21 @@
 /** What people do on these pages, most of it with nothing but the keyboard. */
 import assert from "node:assert/strict";
-import { after, before, beforeEach, test } from "node:test";
+import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { answers, ME, NOBODY, start } from "./answers.mjs";
+import { ME, NOBODY, start } from "./answers.mjs";
 import { launch, open, shoot, sound } from "./browser.mjs";
 
 let browser;
 let host;
 before(async () => {
-  [browser, host] = await Promise.all([launch(), start()]);
+  browser = await launch();
 });
-after(async () => {
-  await browser.close();
-  host.stop();
+after(() => browser.close());
+// Each test has its own: what a page of the one before still asks is not counted.
+beforeEach(async () => {
+  host = await start();
 });
-beforeEach(() => {
-  host.table = answers();
-  host.asked.length = 0;
-});
+afterEach(() => host.stop());
 
 const asked = (what) => host.asked.filter((one) => one.asked === what).map(({ body }) => body);
 const where = (page) => new URL(page.url()).pathname + new URL(page.url()).search;

@@ -1,21 +1,19 @@
 /** Every page in both themes at three widths: it holds what it should, and axe finds nothing serious. */
-import { after, before, beforeEach, test } from "node:test";
+import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { answers, ME, NOBODY, start } from "./answers.mjs";
+import { ME, NOBODY, start } from "./answers.mjs";
 import { launch, open, shoot, sound, THEMES, WIDTHS } from "./browser.mjs";
 
 let browser;
 let host;
 before(async () => {
-  [browser, host] = await Promise.all([launch(), start()]);
+  browser = await launch();
 });
-after(async () => {
-  await browser.close();
-  host.stop();
+after(() => browser.close());
+beforeEach(async () => {
+  host = await start();
 });
-beforeEach(() => {
-  host.table = answers();
-});
+afterEach(() => host.stop());
 
 const out = () => {
   host.table["GET /api/v1/users/me"] = NOBODY;
