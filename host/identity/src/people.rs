@@ -145,15 +145,18 @@ impl Identity {
         Ok(row.map(user))
     }
 
-    /// Makes somebody an operator, or takes it back, with the keys that hold the operator's scope.
+    /// Makes somebody an operator, or takes it back; then with the keys that hold the operator's scope.
     pub async fn set_operator(&self, id: &str, operator: bool) -> Result<User, IdentityError> {
+        // The flag first: whoever lost it makes no new key.
+        let user = self
+            .set_person(id, vec![(person::Column::Operator, operator.into())])
+            .await?;
         if !operator {
             let tx = self.0.database.begin().await?;
             self.delete_operator_keys(&tx, id).await?;
             tx.commit().await?;
         }
-        self.set_person(id, vec![(person::Column::Operator, operator.into())])
-            .await
+        Ok(user)
     }
 
     /// Lets somebody sign in, or not; what is open ends within a second.

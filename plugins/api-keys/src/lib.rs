@@ -9,6 +9,7 @@ mod tests;
 use jackfield_sdk::{
     identity::{ApiKey, AuditEntry, Identity, NewApiKey},
     prelude::*,
+    principal::ALL,
 };
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -116,9 +117,27 @@ async fn list(keys: This<ApiKeys>, who: Person) -> std::result::Result<Json<Vec<
 
 /// Makes an API key. The answer holds the key, which nothing shows again.
 #[utoipa::path(post, path = "/api/keys", request_body = New,
-    responses((status = 200, body = Created), (status = 409, body = Detail), (status = 422, body = Detail)))]
-async fn create(keys: This<ApiKeys>, who: Person, Json(new): Json<New>) -> std::result::Result<Json<Created>, Refused> {
+    responses((status = 200, body = Created), (status = 403, body = Detail), (status = 409, body = Detail), (status = 422, body = Detail)))]
+async fn create(
+    keys: This<ApiKeys>,
+    caller: Principal,
+    who: Person,
+    Json(new): Json<New>,
+) -> std::result::Result<Json<Created>, Refused> {
     let failed = failed("Failed to create API key");
+    // A key gives no more than whoever makes it may do: no way around a key's scopes leads through another key.
+    let all = [ALL.to_owned()];
+    let asked = if new.scopes.is_empty() {
+        &all[..]
+    } else {
+        &new.scopes[..]
+    };
+    if !caller.holds(asked) {
+        return Err(refused(
+            StatusCode::FORBIDDEN,
+            "scopes: a key may have only what you hold yourself; name some of yours",
+        ));
+    }
     let unprocessable = |text: &str| refused(StatusCode::UNPROCESSABLE_ENTITY, text);
     if new.name.as_ref().is_some_and(|name| name.chars().count() > NAME) {
         return Err(unprocessable("name: at most 255 characters"));

@@ -115,3 +115,18 @@ async fn the_hundredth_key_is_the_last() {
         StatusCode::OK
     );
 }
+
+#[tokio::test]
+async fn a_key_makes_no_key_that_may_more() {
+    let host = host().await;
+    let make = async |held: &[&str], asked: &[&str]| {
+        let request = host.post("/api/keys").as_api_key("ann", held);
+        request.json(&json!({ "scopes": asked })).await.status()
+    };
+    assert_eq!(make(&["orders:read"], &["orders:read"]).await, StatusCode::OK);
+    assert_eq!(make(&["orders:read"], &["orders:write"]).await, StatusCode::FORBIDDEN);
+    assert_eq!(make(&["orders:read"], &[]).await, StatusCode::FORBIDDEN, "all");
+    assert_eq!(make(&["*"], &[]).await, StatusCode::OK);
+    assert_eq!(make(&["*"], &["operator"]).await, StatusCode::FORBIDDEN);
+    assert_eq!(make(&["*", "operator"], &["operator"]).await, StatusCode::OK);
+}
