@@ -20,6 +20,7 @@ mod plugins;
 mod reload;
 mod replay;
 mod replicas;
+mod settings;
 mod signatures;
 mod story;
 mod thirdparty;

@@ -21,13 +21,13 @@ fn browser() -> reqwest::Client {
         .unwrap()
 }
 
-struct Signed<'h> {
+pub(crate) struct Signed<'h> {
     host: &'h Host,
     cookie: String,
 }
 
 impl Signed<'_> {
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Response {
         let mut request = browser()
             .request(method, self.host.url(path))
             .header("cookie", &self.cookie);
@@ -37,22 +37,22 @@ impl Signed<'_> {
         request.send().await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         read(self.send(Method::GET, path, None).await).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         read(self.send(Method::POST, path, Some(body)).await).await
     }
 }
 
-async fn read(response: Response) -> (u16, Value) {
+pub(crate) async fn read(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     (status, response.json().await.unwrap_or_default())
 }
 
 /// Follows a link as a browser does; `None` when it lets nobody in.
-async fn follow<'h>(host: &'h Host, link: &str) -> Option<Signed<'h>> {
+pub(crate) async fn follow<'h>(host: &'h Host, link: &str) -> Option<Signed<'h>> {
     let path = link
         .split_once("/oauth")
         .map(|(_, rest)| format!("/oauth{rest}"))
@@ -74,7 +74,7 @@ fn command(host: &Host, arguments: &[&str]) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-async fn link(host: &Host, email: Option<&str>) -> String {
+pub(crate) async fn link(host: &Host, email: Option<&str>) -> String {
     let mut arguments = vec!["admin", "sign-in-link", "--json"];
     arguments.extend(email.iter().flat_map(|email| ["--email", email]));
     command(host, &arguments)["url"].as_str().unwrap().to_owned()

@@ -8,7 +8,10 @@ pub(crate) use absent::Databases;
 
 #[cfg(feature = "database")]
 mod real {
-    use std::{path::PathBuf, sync::Arc};
+    use std::{
+        path::{Path, PathBuf},
+        sync::Arc,
+    };
 
     use jackfield_sdk::{database::DatabaseService, manifest::Migration};
     use jackfield_storage::{Database, OpenOptions, PluginDatabases};
@@ -37,6 +40,10 @@ mod real {
 
         pub(crate) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
             self.plugins.of(plugin)
+        }
+
+        pub(crate) fn directory(&self) -> &Path {
+            &self.directory
         }
 
         pub(crate) async fn migrate(&self, plugin: &str, all: &[Migration]) -> Result<(), String> {

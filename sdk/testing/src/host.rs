@@ -195,6 +195,12 @@ impl TestHost {
         self.crashes.load(Ordering::SeqCst)
     }
 
+    /// Where the plugins' databases are, for tests of what must not stand in them.
+    #[cfg(feature = "database")]
+    pub fn database_directory(&self) -> &std::path::Path {
+        self.databases.directory()
+    }
+
     /// Makes somebody known to the identity service; [`person`](crate::person) makes one with everything in order.
     pub fn add_person(&self, user: User) {
         self.kept.people.add(user);
