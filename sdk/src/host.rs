@@ -16,6 +16,7 @@ use crate::{
     error::Result,
     http_client::{Http, HttpService, serve_http},
     identity::{Audit, AuditService, Identity, IdentityService, serve_audit, serve_identity},
+    mail::{Mail, MailService, serve_mail},
     run::{RunService, serve_run},
     service::{BoxFuture, ServiceError, service},
 };
@@ -143,6 +144,8 @@ pub trait Services: Send + Sync {
     fn metrics(&self) -> &dyn MetricService;
     /// Clock.
     fn clock(&self) -> &dyn ClockService;
+    /// Mail.
+    fn mail(&self) -> &dyn MailService;
     /// Runs a task of the instance; [`Host::spawn`] ends it with the instance.
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
@@ -165,6 +168,7 @@ pub(crate) async fn dispatch(
         7 => serve_database(services.database(), method, input).await,
         8 => serve_identity(services.identity(), method, input).await,
         9 => serve_audit(services.audit(), method, input).await,
+        10 => serve_mail(services.mail(), method, input).await,
         other => Err(ServiceError::invalid(format!(
             "this host does not know service {other}"
         ))),
@@ -238,6 +242,11 @@ impl Host {
     /// The host's clock.
     pub fn clock(&self) -> Clock {
         Clock(self.services())
+    }
+
+    /// Mail to people. Capability: `mail`.
+    pub fn mail(&self) -> Mail {
+        Mail(self.services())
     }
 
     /// Runs a task until it ends or the instance is retired.

@@ -24,6 +24,7 @@ pub mod host;
 pub mod http_client;
 pub mod identity;
 pub mod instance;
+pub mod mail;
 pub mod manifest;
 mod plugin;
 pub mod principal;
@@ -58,6 +59,7 @@ pub mod prelude {
         health::Health,
         host::{Host, JobOptions, JobQueue, Kv, PubSub, Received, Vault},
         http_client::Http,
+        mail::{Mail, NewMail},
         migrations, plugin,
         run::{Attempt, Outcome, Run, Signal, Waited},
         webhook::{Retry, Verify, days, hours, minutes, seconds},

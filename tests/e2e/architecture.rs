@@ -145,7 +145,7 @@ fn the_shipped_binary_holds_every_plugin_of_the_repository() {
         .values()
         .filter_map(|package| package.place.strip_prefix("plugins/").map(str::to_owned))
         .collect();
-    assert!(there.contains("github"));
+    assert!(there.contains("github") && there.contains("email"));
     let scratch = Scratch::new("count");
     let setup = Setup::new(scratch.0.clone(), "http://127.0.0.1:9", "");
     let (_, out, error) = setup.run(&["plugins", "list", "--json"]);

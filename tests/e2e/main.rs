@@ -14,6 +14,7 @@ mod edge;
 mod guests;
 mod hostile;
 mod kill;
+mod mail;
 mod outage;
 mod people;
 mod plugins;

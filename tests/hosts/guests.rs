@@ -1,8 +1,9 @@
-//! A host with two guests compiled in that nobody would want: one claims a path that is taken, one panics, hangs, and may not
-//! even start. What they do must be nobody else's trouble.
+//! A host with guests compiled in. Two that nobody would want: one claims a path that is taken, one panics, hangs, and may not
+//! even start; what they do must be nobody else's trouble. And one that sends mail.
 
 #![allow(missing_docs)]
 
+use jackfield_plugin_email as _;
 use jackfield_plugin_github as _;
 use turnstile as _;
 
@@ -85,6 +86,48 @@ mod trouble {
     #[utoipa::path(get, path = "/trouble/fine", security(()), responses((status = 200, body = String)))]
     async fn fine() -> String {
         "fine".to_owned()
+    }
+}
+
+mod postman {
+    use jackfield_sdk::prelude::*;
+
+    /// Settings.
+    #[derive(Config)]
+    pub(crate) struct Settings {
+        /// Switches it on: where the links of its mail lead to.
+        #[config(env = "POSTMAN_LINK", enables)]
+        link: String,
+    }
+
+    pub(crate) struct Postman {
+        link: String,
+        mail: Mail,
+    }
+
+    #[plugin(id = "postman", capabilities("mail"))]
+    impl Plugin for Postman {
+        type Config = Settings;
+
+        async fn create(settings: Settings, host: Host) -> Result<Self> {
+            Ok(Self {
+                link: settings.link,
+                mail: host.mail(),
+            })
+        }
+
+        fn routes(routes: &mut Routes<Self>) {
+            routes.add(routes!(sends));
+        }
+    }
+
+    /// Sends a link to an address; what keeps it from doing so is told.
+    #[utoipa::path(post, path = "/postman", security(()), request_body = String, responses((status = 200, body = String), Problem))]
+    async fn sends(postman: This<Postman>, Json(to): Json<String>) -> Result<String> {
+        let mail = NewMail::new(&to, "sign-in-link").value("link", postman.link.as_str());
+        let sent = postman.mail.send(mail.key(to)).await;
+        let refused = |error: Error| Error::refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        sent.map(|id| id.to_string()).map_err(refused)
     }
 }
 

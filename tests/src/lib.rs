@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod relay;
 pub mod scratch;
 pub mod sign;
 pub mod turnstile;

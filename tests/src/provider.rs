@@ -23,13 +23,17 @@ pub fn ask_node(script: &str, asked: &Value) -> Vec<Value> {
 
 /// The same of Python; none, with the reason printed, when there is no Python or no package index.
 pub fn ask_python(script: &str, asked: &Value) -> Option<Vec<Value>> {
-    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let python = PYTHON.get_or_init(environment).as_ref()?;
-    let mut command = Command::new(python);
+    let mut command = Command::new(python()?);
     command
         .arg(script)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("python"));
     Some(ask(command, asked))
+}
+
+/// The Python that has what `python/requirements.txt` lists; none, with the reason printed, when it cannot be had.
+pub fn python() -> Option<&'static Path> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PYTHON.get_or_init(environment).as_deref()
 }
 
 fn ask(mut command: Command, asked: &Value) -> Vec<Value> {

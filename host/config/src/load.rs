@@ -44,14 +44,15 @@ pub fn secret_variables() -> impl Iterator<Item = &'static str> {
         .chain(["DB_PASS", "REDIS_PASSWORD"])
 }
 
-/// Merges all sources; every problem is reported, not only the first.
-pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, Vec<Problem>> {
+/// Merges all sources; every problem is reported, not only the first. `of_plugins` are variables that plugins read; those that
+/// begin with `JACKFIELD_` are no misspelt settings of the host.
+pub fn load(flags: &Flags, environment: &Environment, of_plugins: &[String]) -> Result<Loaded, Vec<Problem>> {
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let known: Vec<String> = flatten("", &defaults).into_iter().map(|(key, _)| key).collect();
     let mut problems = Vec::new();
     let mut values: BTreeMap<String, (serde_json::Value, Source)> = BTreeMap::new();
     from_file(flags, &known, &mut values, &mut problems);
-    from_environment(environment, &known, &defaults, &mut values, &mut problems);
+    from_environment(environment, &known, &defaults, of_plugins, &mut values, &mut problems);
     let text = |value: &str| serde_json::Value::from(value);
     if let Some(listen) = &flags.listen {
         values.insert("listen".to_owned(), (text(listen), Source::Flag("--listen")));
@@ -186,6 +187,7 @@ fn from_environment(
     environment: &Environment,
     known: &[String],
     defaults: &serde_json::Value,
+    of_plugins: &[String],
     values: &mut BTreeMap<String, (serde_json::Value, Source)>,
     problems: &mut Vec<Problem>,
 ) {
@@ -254,8 +256,8 @@ fn from_environment(
         };
         // Kubernetes injects these for a service called jackfield; JACKFIELD_TEST_ belongs to the test suite.
         let theirs = rest.starts_with("SERVICE_") || rest.starts_with("PORT") || rest.starts_with("TEST_");
-        let own = |variable: &&(&str, &str)| variable.0 == name || format!("{}_FILE", variable.0) == name;
-        if theirs || VARIABLES.iter().any(|variable| own(&variable)) {
+        let is = |variable: &str| variable == name || name.strip_suffix("_FILE") == Some(variable);
+        if theirs || VARIABLES.iter().any(|(variable, _)| is(variable)) || of_plugins.iter().any(|one| is(one)) {
             continue;
         }
         let key = rest.to_ascii_lowercase().replace("__", ".");

@@ -9,6 +9,7 @@ fn env<const N: usize>(pairs: [(&str, &str); N]) -> Result<Loaded, Vec<Problem>>
             ..Flags::default()
         },
         &Environment::from(pairs),
+        &["JACKFIELD_SMTP_URL".to_owned()],
     )
 }
 
@@ -22,7 +23,7 @@ fn flags_beat_variables_beat_defaults_and_each_is_named() {
         ("JACKFIELD_LISTEN", "127.0.0.1:8"),
         ("JACKFIELD_LIMITS__CONCURRENCY", "7"),
     ]);
-    let loaded = load(&flags, &given).unwrap();
+    let loaded = load(&flags, &given, &[]).unwrap();
     assert_eq!(loaded.settings.listen, "127.0.0.1:9");
     assert_eq!(loaded.settings.limits.concurrency, 7);
     assert_eq!(loaded.settings.limits.connections, 10_000);
@@ -64,6 +65,17 @@ fn unknown_variables_are_errors_with_a_suggestion_and_kubernetes_is_ignored() {
         ("JACKFIELD_SERVICE_HOST", "10.0.0.1"),
     ])
     .unwrap();
+}
+
+#[test]
+fn what_a_plugin_reads_is_no_misspelt_setting() {
+    env([
+        ("JACKFIELD_SMTP_URL", "smtp://relay.example"),
+        ("JACKFIELD_SMTP_URL_FILE", "/run/secrets/smtp"),
+    ])
+    .unwrap();
+    let problems = env([("JACKFIELD_SMTP_URI", "smtp://relay.example")]).unwrap_err();
+    assert_eq!(problems[0].what, "there is no such setting");
 }
 
 #[test]

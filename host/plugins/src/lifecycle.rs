@@ -26,6 +26,7 @@ use crate::{
     guard::{Guard, Rules},
     hook::Hook,
     ingress::Ingress,
+    mail::{self, Mount},
     quarantine::{Fault, Quarantine},
     services::{Backends, PluginServices},
     table::{Conflict, Route, RouteRow, RouteTable},
@@ -372,6 +373,7 @@ impl Plugins {
         let table = RouteTable::build(&self.0.own_routes, routes, hooks)?;
         self.0.table.store(Arc::new(table));
         self.0.inbox.set_runners(runners, &absent).await?;
+        self.0.backends.mail.mount(self.mail());
         Ok(())
     }
 
@@ -425,6 +427,20 @@ impl Plugins {
             .filter(|one| !matches!(one.enablement, Enablement::Disabled(_)))
             .filter_map(|one| Some((one.id.clone(), one.code.clone().or_else(|| last(&one.id))?)))
             .collect()
+    }
+
+    /// Who sends mail. One that is paused, in quarantine or failed has its settings: its mail is stored and held.
+    fn mail(&self) -> Mount {
+        let slots = self.slots();
+        let Some(slot) = slots.get(mail::PLUGIN) else {
+            return Mount::Nobody;
+        };
+        match &slot.wanted.enablement {
+            Enablement::Disabled(reason) => Mount::Off(reason.clone()),
+            // A refused change leaves the generation before it at work.
+            Enablement::Refused(reason) if slot.generation.is_none() => Mount::Off(reason.clone()),
+            Enablement::Refused(_) | Enablement::Enabled(_) => Mount::On,
+        }
     }
 
     fn state_of(&self, id: &str) -> PluginState {

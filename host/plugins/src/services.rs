@@ -20,13 +20,14 @@ use jackfield_sdk::{
     },
     http_client::HttpService,
     identity::{AuditService, IdentityService},
+    mail::{MailService, NewMail},
     manifest::Migration,
     run::RunService,
     service::{BoxFuture, ServiceError},
 };
 use uuid::Uuid;
 
-use crate::{generation::Counted, series::Series, wanted::Wanted};
+use crate::{generation::Counted, mail::Mail, series::Series, wanted::Wanted};
 
 /// What the host has to offer; one for all plugins.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Backends {
     pub audit: Arc<dyn AuditService>,
     /// The clock.
     pub clock: Arc<dyn ClockService>,
+    /// The way of mail.
+    pub mail: Mail,
 }
 
 /// The services of one plugin.
@@ -142,6 +145,9 @@ impl Services for PluginServices {
     }
     fn clock(&self) -> &dyn ClockService {
         self.backends.clock.as_ref()
+    }
+    fn mail(&self) -> &dyn MailService {
+        self
     }
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         let counted = Counted::up(metrics::gauge!("jackfield_plugin_tasks", "plugin" => self.plugin.clone()));
@@ -300,5 +306,13 @@ impl JobService for PluginServices {
         self.need("jobs")?;
         let cursor = self.inbox.store().cursor(&self.plugin, &topic).await;
         cursor.map_err(|error| ServiceError::unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl MailService for PluginServices {
+    async fn send(&self, mail: NewMail) -> Result<Uuid, ServiceError> {
+        self.need("mail")?;
+        self.backends.mail.send(&self.inbox, &self.plugin, mail).await
     }
 }

@@ -40,21 +40,9 @@ pub(crate) fn plugins_file(settings: &Settings) -> Option<PathBuf> {
 /// for one of the plugins that `known` is the code of.
 pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings, known: &[Arc<dyn Code>]) -> Vec<PathBuf> {
     let environment = Environment::of_process();
-    let schemas: Vec<serde_json::Value> = known
-        .iter()
-        .filter_map(|code| serde_json::from_str(code.manifest().config_schema).ok())
-        .collect();
-    let of_plugins = schemas
-        .iter()
-        .filter_map(|schema| schema["properties"].as_object())
-        .flat_map(serde_json::Map::values)
-        .filter(|field| field["x-secret"] == true)
-        .filter_map(|field| field["x-env"].as_array())
-        .flatten()
-        .filter_map(|name| name.as_str().map(str::to_owned));
     let secrets = jackfield_config::secret_variables()
         .map(str::to_owned)
-        .chain(of_plugins)
+        .chain(variables(known, |field| field["x-secret"] == true))
         .filter_map(|name| environment.get(&format!("{name}_FILE")).map(PathBuf::from));
     let host = flags.config.clone().unwrap_or_else(|| PathBuf::from("jackfield.toml"));
     let plugins = settings
@@ -62,6 +50,23 @@ pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings, know
         .clone()
         .unwrap_or_else(|| PathBuf::from("plugins.toml"));
     [host, plugins].into_iter().chain(secrets).collect()
+}
+
+/// Names of the variables that the settings of these plugins are read from, of the fields that `which` chooses.
+fn variables(codes: &[Arc<dyn Code>], which: impl Fn(&serde_json::Value) -> bool) -> Vec<String> {
+    let schemas: Vec<serde_json::Value> = codes
+        .iter()
+        .filter_map(|code| serde_json::from_str(code.manifest().config_schema).ok())
+        .collect();
+    schemas
+        .iter()
+        .filter_map(|schema| schema["properties"].as_object())
+        .flat_map(serde_json::Map::values)
+        .filter(|field| which(field))
+        .filter_map(|field| field["x-env"].as_array())
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Files of plugins that are not switched off.
@@ -73,7 +78,8 @@ pub(crate) fn plugin_files(settings: &Settings) -> Vec<PathBuf> {
 
 /// Host settings.
 pub(crate) fn load(flags: &jackfield_config::Flags) -> Result<Loaded, Vec<Problem>> {
-    let loaded = jackfield_config::load(flags, &Environment::of_process())?;
+    let codes = codes().map_err(|problem| vec![problem])?;
+    let loaded = jackfield_config::load(flags, &Environment::of_process(), &variables(codes, |_| true))?;
     crate::logs::hide(loaded.settings.secret_values());
     Ok(loaded)
 }

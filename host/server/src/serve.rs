@@ -25,7 +25,7 @@ use jackfield_inbox::{
     store::Store,
 };
 use jackfield_limits::{Limit, RateLimits};
-use jackfield_plugins::{Backends, ChangeError, Plugins, Watch};
+use jackfield_plugins::{Backends, ChangeError, Mail, Plugins, Watch};
 use jackfield_sdk::http_client::HttpService;
 use jackfield_storage::{
     Database, DirectoryLock, KeyRing, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, Redis, SqlStore, Vault,
@@ -334,6 +334,7 @@ async fn backends(
         identity: Arc::new(identity.clone()),
         audit: Arc::new(identity.clone()),
         clock: Arc::new(SystemClock),
+        mail: Mail::default(),
     })
 }
 

@@ -33,6 +33,7 @@ use crate::{
     http_client::HttpService,
     identity::{AuditService, IdentityService},
     instance::{self, Instance, JobCall, Panicked},
+    mail::MailService,
     manifest::Described,
     plugin::Reconfigured,
     run::RunService,
@@ -437,6 +438,9 @@ impl Services for HostServices {
     }
     fn clock(&self) -> &dyn ClockService {
         self
+    }
+    fn mail(&self) -> &dyn MailService {
+        &self.remote
     }
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         let task = Box::pin(async move {

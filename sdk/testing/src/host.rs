@@ -18,7 +18,7 @@ use jackfield_inbox::{
     model::{Filter, ReplayMode, State},
     store::Store,
 };
-use jackfield_plugins::{Backends, Believing, Code, PluginServices, PluginState, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, Believing, Code, Mail, PluginServices, PluginState, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     health::Health,
     host::{ClockService, Host},
@@ -33,6 +33,7 @@ use crate::{
     config::{self, Settings},
     crash::{Crash, Disk, Gate, Mounted},
     database::Databases,
+    mail::SentMail,
     process::Process,
     script::{Answer, Asked, Script, Wire},
     services::{Kept, Memory},
@@ -251,11 +252,27 @@ impl TestHost {
         &self.script
     }
 
+    /// The mail that plugins sent so far, oldest first. None when the plugin `email` is part of the test: then each is one of
+    /// its jobs.
+    pub fn mail(&self) -> Vec<SentMail> {
+        self.kept.mail.all()
+    }
+
     /// The host as plugin `P` has it: its own keys, jobs, signals, secrets, with its own capabilities. It ends when the host
     /// is killed.
     pub fn of<P: Described>(&self) -> Host {
+        self.as_wanted(self.wanted_of::<P>())
+    }
+
+    /// [`TestHost::of`] for whoever enqueues the plugin's jobs: that may be the host, so the plugin itself need not be allowed to.
+    pub(crate) fn with_jobs<P: Described>(&self) -> Host {
+        let mut wanted = self.wanted_of::<P>();
+        wanted.capabilities.push("jobs".to_owned());
+        self.as_wanted(wanted)
+    }
+
+    fn as_wanted(&self, wanted: Wanted) -> Host {
         let boot = self.boot();
-        let wanted = self.wanted_of::<P>();
         let jobs = wanted.code.iter().flat_map(|code| &code.descriptor().jobs);
         let jobs = jobs.map(|job| job.name.clone()).collect();
         let services = PluginServices::new(&wanted, jobs, boot.inbox, boot.backends);
@@ -435,7 +452,7 @@ impl TestHost {
             pubsub: Arc::clone(&memory) as _,
             vault: Arc::clone(&memory) as _,
             identity: Arc::clone(&memory) as _,
-            audit: memory,
+            audit: Arc::clone(&memory) as _,
             migrate: Arc::new({
                 let databases = Arc::clone(&databases);
                 move |id, all| {
@@ -445,6 +462,10 @@ impl TestHost {
             }),
             database: Arc::new(move |id| databases.of(id)),
             clock: Arc::clone(&self.clock) as _,
+            mail: match self.codes.iter().any(|code| code.manifest().id == "email") {
+                true => Mail::default(),
+                false => Mail::kept_by(Arc::new(move |plugin, mail| memory.post(plugin, mail))),
+            },
         }
     }
 }

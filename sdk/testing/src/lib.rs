@@ -84,6 +84,7 @@
 //!   [`TestHost::kill`]: the engine is killed as by `kill -9`, and a new one starts on the same store.
 //! - Jobs, schedules, signals, keys, secrets: [`TestHost::of`] is the plugin's own [`Host`](jackfield_sdk::host::Host),
 //!   [`TestHost::fire`] fires a schedule.
+//! - Mail: [`TestHost::mail`] is what plugins sent. With the plugin `email` in the test its jobs send it instead.
 //! - The contract that every plugin keeps: [`assert_plugin_contract`].
 //! - Carriers: `for carrier in Carrier::ALL`; on [`Carrier::Bridge`] everything crosses as bytes.
 //!
@@ -97,6 +98,7 @@ mod crash;
 mod database;
 mod host;
 mod logs;
+mod mail;
 mod pattern;
 mod people;
 mod process;
@@ -112,6 +114,7 @@ pub use config::Settings;
 pub use contract::{Breach, Contract, assert_plugin_contract, check_plugin_contract};
 pub use host::{START, TestHost};
 pub use jackfield_inbox::model::{ReplayMode, State, Stored, WorkKind};
+pub use mail::SentMail;
 pub use people::person;
 pub use script::{Answer, Asked, Reached, Script};
 pub use send::{Delivery, Receipt};

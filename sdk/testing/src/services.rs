@@ -13,11 +13,13 @@ use bytes::Bytes;
 use jackfield_inbox::clock::ManualClock;
 use jackfield_sdk::{
     host::{ClockService, KvService, PubSubService, Received, VaultService},
+    mail::NewMail,
     service::ServiceError,
 };
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
-use crate::{people::People, process::Process};
+use crate::{mail::Postbox, people::People, process::Process};
 
 /// Messages a slow subscriber may be behind.
 const BEHIND: usize = 256;
@@ -33,6 +35,7 @@ pub(crate) struct Kept {
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
     pub(crate) people: People,
+    pub(crate) mail: Postbox,
 }
 
 impl Kept {
@@ -45,6 +48,7 @@ impl Kept {
             open: Mutex::default(),
             next: AtomicU64::new(0),
             people: People::default(),
+            mail: Postbox::default(),
         }
     }
 
@@ -73,6 +77,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Memory {
     pub(crate) kept: Arc<Kept>,
     pub(crate) process: Arc<Process>,
+}
+
+impl Memory {
+    pub(crate) fn post(&self, plugin: &str, mail: NewMail) -> Result<Uuid, ServiceError> {
+        self.process.living()?;
+        Ok(self.kept.mail.keep(plugin, mail))
+    }
 }
 
 #[async_trait]

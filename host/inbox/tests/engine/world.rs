@@ -20,6 +20,7 @@ use jackfield_sdk::{
     http_client::HttpService,
     identity::{AuditService, IdentityService},
     instance,
+    mail::MailService,
     prelude::*,
     run::RunService,
 };
@@ -120,6 +121,9 @@ impl Services for TestServices {
     }
     fn clock(&self) -> &dyn ClockService {
         self.clock.as_ref()
+    }
+    fn mail(&self) -> &dyn MailService {
+        unreachable!("the test plugin sends no mail")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use jackfield_plugin_api_keys as _;
+use jackfield_plugin_email as _;
 use jackfield_plugin_github as _;
 use jackfield_plugin_settings as _;
 use jackfield_plugin_users as _;

@@ -10,7 +10,7 @@ use jackfield_inbox::{
     model::{DedupKey, Detail, Filter, NewWork, State, Stored, WorkKind},
     store::{Store, StoreError},
 };
-use jackfield_plugins::{Backends, Believing, BuiltinCode, Enablement, NoIdentity, Plugins, Wanted, Watch};
+use jackfield_plugins::{Backends, Believing, BuiltinCode, Enablement, Mail, NoIdentity, Plugins, Wanted, Watch};
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
     manifest::Builtin,
@@ -128,6 +128,7 @@ impl Place {
             identity: Arc::new(NoIdentity),
             audit: Arc::new(NoIdentity),
             clock: Arc::new(SystemClock),
+            mail: Mail::default(),
         };
         let plugins = Plugins::new(
             inbox.clone(),

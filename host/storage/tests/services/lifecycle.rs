@@ -9,7 +9,7 @@ use jackfield_inbox::{
     memory::MemoryStore,
 };
 use jackfield_plugins::{
-    Backends, Believing, BuiltinCode, Code, Enablement, NoIdentity, PluginState, Plugins, Wanted, Watch,
+    Backends, Believing, BuiltinCode, Code, Enablement, Mail, NoIdentity, PluginState, Plugins, Wanted, Watch,
 };
 use jackfield_sdk::{
     http_client::{HttpService, IncomingResponse, OutgoingRequest},
@@ -117,6 +117,7 @@ async fn host(place: &Place, migrate: bool) -> Plugins {
         identity: Arc::new(NoIdentity),
         audit: Arc::new(NoIdentity),
         clock: Arc::new(SystemClock),
+        mail: Mail::default(),
     };
     Plugins::new(
         inbox,

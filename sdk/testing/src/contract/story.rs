@@ -179,7 +179,7 @@ async fn enter<P: Described>(host: &TestHost, example: &Example) -> Result<Uuid,
             }
         }
         Example::Job(name, payload) => {
-            let stored = host.of::<P>().jobs().enqueue(name, payload).await;
+            let stored = host.with_jobs::<P>().jobs().enqueue(name, payload).await;
             stored.map_err(|error| error.to_string())
         }
         Example::Schedule(name) => Ok(host.fire(name).await.id()),
