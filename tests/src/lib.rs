@@ -1,5 +1,5 @@
 //! What the end-to-end suites share: host processes, plugins in shared libraries, a PostgreSQL of one's own, a stateful GitHub,
-//! senders.
+//! a real Keycloak with a browser and a git provider to sign in with, senders.
 //!
 //! The suites start the binary that `JACKFIELD_TEST_HOST_BIN` names; without it they say so and pass, because `cargo test`
 //! alone runs what needs no service.
@@ -9,8 +9,10 @@
 pub mod carrier;
 pub mod contract;
 pub mod counter;
+pub mod git_provider;
 pub mod github;
 pub mod host;
+pub mod keycloak;
 pub mod load;
 pub mod postgres;
 pub mod process;

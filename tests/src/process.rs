@@ -2,7 +2,9 @@
 
 use std::{
     io::Read,
-    process::{Command, Stdio},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -50,6 +52,56 @@ fn aside(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String
     })
 }
 
+/// Ends a process group when its standard input ends; then removes the directory that it may be given.
+const GUARD: &str = r#"cat; kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2""#;
+
+/// A process with all that it starts: a group of its own, ended when this is dropped, and also when the test process ends in any
+/// other way. For what is shared in a `static`, which is never dropped, and for programs that are scripts around others.
+pub struct Group {
+    /// The first of them.
+    pub child: Child,
+    /// Waits for the end of our side of its pipe. In a group of its own, so that Ctrl-C does not end it before its work.
+    guard: Child,
+    line: Option<ChildStdin>,
+}
+
+impl Group {
+    /// Starts one. With it ends `directory`, when there is one.
+    pub fn spawn(command: &mut Command, directory: Option<&Path>) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", command.get_program().display()));
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(child.id().to_string())
+            .args(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let line = guard.stdin.take();
+        Self { child, guard, line }
+    }
+
+    /// Ends all of them at once.
+    pub fn kill(&mut self) {
+        // The guard does it: the one way that is always taken.
+        self.line = None;
+        let _ = self.guard.wait();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// Sends a signal to a process that a test started.
 pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill")
@@ -89,4 +141,47 @@ pub fn as_root() -> bool {
         .arg("-u")
         .output()
         .is_ok_and(|output| output.stdout == b"0\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids of a group's living processes.
+    fn alive(group: u32) -> Vec<String> {
+        let (_, out, _) = run(
+            {
+                let mut command = Command::new("ps");
+                command.args(["-eo", "pgid=,stat=,pid="]);
+                command
+            },
+            Duration::from_secs(10),
+        );
+        let rows = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.filter(|row| row[0] == group.to_string() && !row[1].starts_with('Z'))
+            .map(|row| row[2].to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_group_ends_with_all_that_it_started_and_its_directory() {
+        let scratch = crate::scratch::Scratch::new("group");
+        let directory = scratch.0.join("own");
+        std::fs::create_dir(&directory).unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "sleep 600 & sleep 600 & touch started; wait"])
+            .current_dir(&directory);
+        let group = Group::spawn(&mut command, Some(&directory));
+        let id = group.child.id();
+        let begun = Instant::now();
+        while !directory.join("started").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the group has not started");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(alive(id).len(), 3);
+        drop(group);
+        assert_eq!(alive(id), Vec::<String>::new());
+        assert!(!directory.exists());
+    }
 }

@@ -223,34 +223,61 @@ pub(crate) fn miri() -> Result<bool> {
     Ok(added.success())
 }
 
-fn apt(package: &str) -> Result<()> {
+/// The first of these packages that this system offers.
+pub(crate) fn apt_first(packages: &[&str]) -> Result<()> {
+    apt_get(&["update", "-qq"], packages)?;
+    let offered = |package: &&&str| {
+        let output = Command::new("apt-cache").args(["policy", package]).output();
+        output.is_ok_and(|output| {
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.contains("Candidate: ") && !text.contains("Candidate: (none)")
+        })
+    };
+    match packages.iter().find(offered) {
+        Some(package) => apt(package),
+        None => bail!(
+            "this system offers none of `{}`; install one of them",
+            packages.join("`, `")
+        ),
+    }
+}
+
+/// A package of the system, by apt.
+pub(crate) fn apt(package: &str) -> Result<()> {
+    println!("installing {package}");
+    apt_get(&["update", "-qq"], &[package])?;
+    apt_get(&["install", "-y", "-qq", package], &[package]).with_context(|| format!("install `{package}` by hand"))
+}
+
+/// `apt-get`, on the way to one of these packages.
+fn apt_get(arguments: &[&str], packages: &[&str]) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("`{package}` is missing and this system has no apt-get; install it");
+        bail!(
+            "`{}` is missing and this system has no apt-get; install it",
+            packages.join("` or `")
+        );
     }
     let root_user = Command::new("id")
         .arg("-u")
         .output()
         .is_ok_and(|out| out.stdout == b"0\n");
-    let command = |arguments: &[&str]| {
-        let mut command = if root_user {
-            Command::new("apt-get")
-        } else {
-            let mut sudo = Command::new("sudo");
-            sudo.args(["-n", "apt-get"]);
-            sudo
-        };
+    let mut command = if root_user {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "apt-get"]);
+        sudo
+    };
+    must(
         command
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(Stdio::null());
-        command
-    };
-    println!("installing {package}");
-    must(&mut command(&["update", "-qq"]))?;
-    must(&mut command(&["install", "-y", "-qq", package])).with_context(|| format!("install `{package}` by hand"))
+            .stdout(Stdio::null()),
+    )
 }
 
-fn present(program: &str) -> bool {
+/// Whether a program is on the path.
+pub(crate) fn present(program: &str) -> bool {
     on_path(program).is_some()
 }
 

@@ -7,6 +7,7 @@ mod follow;
 mod frontend;
 mod header;
 mod install;
+mod keycloak;
 mod lint;
 mod plugins;
 mod run;
@@ -49,7 +50,7 @@ enum Task {
     Header,
     /// Release archive in target/dist
     Dist,
-    /// Start PostgreSQL and Redis, print their variables, wait for Ctrl-C
+    /// Start PostgreSQL and Redis, make Keycloak ready, print their variables, wait for Ctrl-C
     Services,
 }
 

@@ -1,4 +1,5 @@
-//! PostgreSQL and Redis for the test suites: free ports on 127.0.0.1, scratch directories, stopped by the pid we started.
+//! PostgreSQL and Redis for the test suites: free ports on 127.0.0.1, scratch directories, stopped by the pid we started. Keycloak is
+//! only made ready: a suite that needs one starts its own.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -9,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{install, must};
+use crate::{install, keycloak, must};
 
 /// Running services; dropped means stopped and removed.
 pub(crate) struct Services {
@@ -35,9 +36,18 @@ pub(crate) fn start() -> Result<Services> {
     Ok(services)
 }
 
+/// Starts both, and makes Keycloak ready.
+pub(crate) fn start_all() -> Result<Services> {
+    // First: it may take minutes, and needs neither.
+    let keycloak = keycloak::variables()?;
+    let mut services = start()?;
+    services.variables.extend(keycloak);
+    Ok(services)
+}
+
 /// `cargo xtask services`.
 pub(crate) fn hold() -> Result<()> {
-    let services = start()?;
+    let services = start_all()?;
     for (name, value) in &services.variables {
         println!("export {name}={value}");
     }
@@ -172,7 +182,7 @@ impl Drop for Services {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn test(options: &Options) -> ExitCode {
     if options.frontend && !options.rust && !options.e2e && !options.chaos {
         return close(&summary);
     }
-    match services::start() {
+    match services::start_all() {
         Ok(services) => {
             if (all || options.rust)
                 && let Err(error) = crates(options, &services, &mut summary)
