@@ -31,6 +31,16 @@ service! {
         9 => fn delete_key(user: String, organization: String, id: i64) -> bool;
         /// Organisations the person belongs to. Capability: `identity:users`.
         10 => fn memberships(user: String) -> Vec<Membership>;
+        /// What signs people in. Needs no capability.
+        11 => fn sign_in() -> SignIn;
+        /// Has the identity provider send the mail that verifies the person's address; false when it sends none.
+        /// Capability: `identity:accounts`.
+        12 => fn send_verification(user: String, signed_in: bool) -> bool;
+        /// The person's token at a git provider, fresh; none when they have none there, or have to sign in first.
+        /// Capability: `identity:tokens`.
+        13 => fn provider_token(user: String, provider: String) -> Option<ProviderToken>;
+        /// A person, as the identity provider knows them now. Capability: `identity:accounts`.
+        14 => fn renew(user: String) -> Option<User>;
     }
 }
 
@@ -66,6 +76,32 @@ pub struct User {
     pub operator: bool,
     /// What signs them in: `local`, or the identity provider's name, as `github`.
     pub provider: String,
+}
+
+/// What signs people in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    /// `local` or `keycloak`.
+    pub provider: String,
+    /// Where the web client begins, when it is not a page of its own: our public address.
+    pub auth_url: Option<String>,
+}
+
+/// A token of a person at a git provider.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderToken {
+    /// The token.
+    pub token: String,
+    /// When it ends; none when nobody said.
+    pub expires_ms: Option<i64>,
+}
+
+impl std::fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderToken")
+            .field("expires_ms", &self.expires_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of a new address.
@@ -259,6 +295,30 @@ impl Identity {
     /// Organisations the person belongs to.
     pub async fn memberships(&self, user: &str) -> Result<Vec<Membership>> {
         Ok(self.0.identity().memberships(user.to_owned()).await?)
+    }
+
+    /// What signs people in.
+    pub async fn sign_in(&self) -> Result<SignIn> {
+        Ok(self.0.identity().sign_in().await?)
+    }
+
+    /// Has the identity provider send the mail that verifies the person's address; false when it sends none. Its link leads to
+    /// `/api/email/verified` for somebody who is signed in, to the sign-in page for others.
+    pub async fn send_verification(&self, user: &str, signed_in: bool) -> Result<bool> {
+        let sent = self.0.identity().send_verification(user.to_owned(), signed_in);
+        Ok(sent.await?)
+    }
+
+    /// A person, after the identity provider was asked what it says of them now.
+    pub async fn renew(&self, user: &str) -> Result<Option<User>> {
+        Ok(self.0.identity().renew(user.to_owned()).await?)
+    }
+
+    /// The person's token at a git provider such as `github`: fresh, for one call or a few; ask again rather than keep it. None
+    /// when they have none there, or have to sign in first. An error that passes when the provider does not answer.
+    pub async fn provider_token(&self, user: &str, provider: &str) -> Result<Option<ProviderToken>> {
+        let token = self.0.identity().provider_token(user.to_owned(), provider.to_owned());
+        Ok(token.await?)
     }
 }
 

@@ -13,6 +13,7 @@ mod drain;
 mod edge;
 mod guests;
 mod hostile;
+mod keycloak;
 mod keycloak_ground;
 mod kill;
 mod mail;

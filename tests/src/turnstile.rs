@@ -18,7 +18,7 @@ use crate::{
 /// What coins are signed with.
 pub const SECRET: &str = "a coin has two sides";
 /// What the turnstile may use.
-pub const CAPABILITIES: [&str; 3] = ["http:{counter}", "identity:users", "audit"];
+pub const CAPABILITIES: [&str; 4] = ["http:{counter}", "identity:users", "identity:tokens", "audit"];
 /// Until a changed file is taken, or refused.
 const SOON: Duration = Duration::from_secs(30);
 

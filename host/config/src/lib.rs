@@ -1,6 +1,7 @@
 //! Configuration: host settings, `plugins.toml`, and how a plugin's settings come about. Reads files and a given
 //! environment, nothing else. Every effective value knows where it came from; every problem says file, line, key and fix.
 
+mod check;
 mod develop;
 mod edit;
 mod load;

@@ -9,6 +9,7 @@ use figment::{
 use url::Url;
 
 use crate::{
+    check,
     problem::{Problem, line_of, nearest},
     settings::{Flags, Loaded, Settings, flatten},
     source::{Environment, Source},
@@ -19,6 +20,15 @@ const VARIABLES: &[(&str, &str)] = &[
     ("PERMITTED_CORS_ORIGINS", "cors.origins"),
     ("FRONTEND_DIRECTORY", "frontend_dir"),
     ("WEB_HOST", "public_url"),
+    ("KEYCLOAK_SERVER_URL", "keycloak.server_url"),
+    ("AUTH_WEB_HOST", "keycloak.public_url"),
+    ("KEYCLOAK_SERVER_URL_EXT", "keycloak.public_url"),
+    ("KEYCLOAK_REALM_NAME", "keycloak.realm"),
+    ("KEYCLOAK_CLIENT_ID", "keycloak.client_id"),
+    ("KEYCLOAK_CLIENT_SECRET", "keycloak.client_secret"),
+    ("ROLE_CHECK_ENABLED", "keycloak.role_check"),
+    ("DUPLICATE_EMAIL_CHECK", "keycloak.duplicate_email_check"),
+    ("JACKFIELD_KEYCLOAK__CLIENT_SECRET", "keycloak.client_secret"),
     ("JACKFIELD_LISTEN", "listen"),
     ("JACKFIELD_ADMIN_LISTEN", "admin_listen"),
     ("JACKFIELD_DATA_DIR", "data_dir"),
@@ -33,7 +43,13 @@ const VARIABLES: &[(&str, &str)] = &[
     ("JACKFIELD_LOG_FORMAT", "log_format"),
 ];
 
-const SECRETS: [&str; 4] = ["operator_key", "database_url", "redis_url", "keyring"];
+const SECRETS: [&str; 5] = [
+    "operator_key",
+    "database_url",
+    "redis_url",
+    "keyring",
+    "keycloak.client_secret",
+];
 
 /// Variables of the host that hold secrets, each also as `NAME_FILE`.
 pub fn secret_variables() -> impl Iterator<Item = &'static str> {
@@ -79,8 +95,9 @@ pub fn load(flags: &Flags, environment: &Environment, of_plugins: &[String]) -> 
     }
     match figment.extract::<Settings>() {
         Ok(settings) if problems.is_empty() => {
-            if let Some(problem) = weak_key(&settings, &values) {
-                return Err(vec![problem]);
+            let problems = check::problems(&settings, &values);
+            if !problems.is_empty() {
+                return Err(problems);
             }
             let sources = values.into_iter().map(|(key, (_, source))| (key, source)).collect();
             Ok(Loaded { settings, sources })
@@ -246,7 +263,12 @@ fn from_environment(
         };
         let Some((text, name)) = given else { continue };
         match *variable {
-            "WEB_HOST" => set(key, &format!("https://{}", text.trim()), &name),
+            "WEB_HOST" | "AUTH_WEB_HOST" => set(key, &format!("https://{}", text.trim()), &name),
+            // The reference knows no other way to sign in.
+            "KEYCLOAK_SERVER_URL" => {
+                set(key, &text, &name);
+                set("identity.provider", "keycloak", &name);
+            }
             _ => set(key, &text, &name),
         }
     }
@@ -310,19 +332,6 @@ fn read_as(default: Option<&serde_json::Value>, text: &str) -> serde_json::Value
     }
 }
 
-fn weak_key(settings: &Settings, values: &BTreeMap<String, (serde_json::Value, Source)>) -> Option<Problem> {
-    let key = settings.operator_key.as_ref().filter(|key| key.chars().count() < 32)?;
-    let (file, line) = place(values.get("operator_key").map(|(_, source)| source));
-    Some(Problem {
-        file,
-        line,
-        key: "operator_key".to_owned(),
-        what: format!("it has {} characters", key.chars().count()),
-        fix: "use at least 32 random characters, such as `openssl rand -hex 32` prints".to_owned(),
-        suggestion: None,
-    })
-}
-
 fn wrong_type(error: &Error, values: &BTreeMap<String, (serde_json::Value, Source)>) -> Problem {
     let key = error.path.join(".");
     let (file, line) = place(values.get(&key).map(|(_, source)| source));
@@ -343,7 +352,7 @@ fn wrong_type(error: &Error, values: &BTreeMap<String, (serde_json::Value, Sourc
     }
 }
 
-fn place(source: Option<&Source>) -> (String, Option<usize>) {
+pub(crate) fn place(source: Option<&Source>) -> (String, Option<usize>) {
     match source {
         Some(Source::File(file, line)) => (file.clone(), Some(*line)),
         Some(Source::Variable(name)) => (format!("environment {name}"), None),

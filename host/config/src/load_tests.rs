@@ -57,6 +57,45 @@ fn the_references_names_work() {
 }
 
 #[test]
+fn the_references_keycloak_signs_in() {
+    let loaded = env([
+        ("KEYCLOAK_SERVER_URL", "http://keycloak:8080/"),
+        ("AUTH_WEB_HOST", "auth.example"),
+        ("KEYCLOAK_REALM_NAME", "r"),
+        ("KEYCLOAK_CLIENT_ID", "c"),
+        ("KEYCLOAK_CLIENT_SECRET", "canary-secret"),
+        ("WEB_HOST", "app.example"),
+        ("ROLE_CHECK_ENABLED", "true"),
+        ("DUPLICATE_EMAIL_CHECK", "0"),
+    ])
+    .unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.identity.provider, crate::SignIn::Keycloak);
+    assert_eq!(settings.keycloak.server().unwrap(), "http://keycloak:8080");
+    assert_eq!(settings.keycloak.public().unwrap(), "https://auth.example");
+    assert!(settings.keycloak.role_check && !settings.keycloak.duplicate_email_check);
+    assert!(settings.secret_values().contains(&"canary-secret".to_owned()));
+    assert!(!format!("{:?}", loaded.rows()).contains("canary-secret"));
+    let local = env([
+        ("KEYCLOAK_SERVER_URL", "http://keycloak:8080"),
+        ("JACKFIELD_IDENTITY__PROVIDER", "local"),
+    ]);
+    assert_eq!(local.unwrap().settings.identity.provider, crate::SignIn::Local);
+}
+
+#[test]
+fn what_keycloak_lacks_is_named_at_once() {
+    let problems = env([("JACKFIELD_IDENTITY__PROVIDER", "keycloak")]).unwrap_err();
+    let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["keycloak.server_url", "keycloak.client_secret", "public_url"]);
+    assert!(problems[1].fix.contains("KEYCLOAK_CLIENT_SECRET_FILE"), "{problems:?}");
+    assert!(
+        problems[0].file.contains("JACKFIELD_IDENTITY__PROVIDER"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn unknown_variables_are_errors_with_a_suggestion_and_kubernetes_is_ignored() {
     let problems = env([("JACKFIELD_LIMITS__CONCURENCY", "1")]).unwrap_err();
     assert_eq!(problems[0].suggestion.as_deref(), Some("JACKFIELD_LIMITS__CONCURRENCY"));

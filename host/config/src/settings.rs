@@ -49,6 +49,8 @@ pub struct Settings {
     pub egress: Egress,
     /// Sign-in.
     pub identity: Identity,
+    /// Keycloak, when it signs people in.
+    pub keycloak: Keycloak,
 }
 
 /// How logs are written.
@@ -133,7 +135,7 @@ pub struct Egress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// `local`.
+    /// `local` or `keycloak`.
     pub provider: SignIn,
     /// Name of the session's cookie; `__Host-…` makes browsers refuse it from other hosts.
     pub cookie: String,
@@ -157,6 +159,44 @@ pub struct Identity {
 pub enum SignIn {
     /// This host itself.
     Local,
+    /// A Keycloak realm.
+    Keycloak,
+}
+
+/// A Keycloak realm and our client in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keycloak {
+    /// Where this host reaches it, as `http://keycloak:8080`.
+    pub server_url: Option<Url>,
+    /// Where browsers reach it, and what its tokens name; `server_url` when not set.
+    pub public_url: Option<Url>,
+    /// Realm; the stock web client knows `allhands` only.
+    pub realm: String,
+    /// Our client; the stock web client knows `allhands` only.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<String>,
+    /// Whether only people with the claim `roles` come in.
+    pub role_check: bool,
+    /// Whether a new person may not have an address that differs from another's only in what follows a `+`.
+    pub duplicate_email_check: bool,
+    /// For one call.
+    pub timeout: f64,
+}
+
+impl Keycloak {
+    /// Where this host reaches it, without a slash at its end.
+    pub fn server(&self) -> Option<String> {
+        let url = self.server_url.as_ref()?;
+        Some(url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// Where browsers reach it, without a slash at its end.
+    pub fn public(&self) -> Option<String> {
+        let url = self.public_url.as_ref().or(self.server_url.as_ref())?;
+        Some(url.as_str().trim_end_matches('/').to_owned())
+    }
 }
 
 /// Keys that a running host takes over on SIGHUP or when a file changes.
@@ -215,6 +255,16 @@ impl Default for Settings {
                 requests_per_second: 10,
                 requests_per_minute: 100,
             },
+            keycloak: Keycloak {
+                server_url: None,
+                public_url: None,
+                realm: "allhands".to_owned(),
+                client_id: "allhands".to_owned(),
+                client_secret: None,
+                role_check: false,
+                duplicate_email_check: true,
+                timeout: 5.0,
+            },
         }
     }
 }
@@ -237,8 +287,9 @@ impl Settings {
             .flatten()
             .filter_map(|address| Url::parse(address).ok()?.password().map(str::to_owned));
         self.operator_key
-            .clone()
-            .into_iter()
+            .iter()
+            .chain(&self.keycloak.client_secret)
+            .cloned()
             .chain(keys)
             .chain(passwords)
             .collect()
@@ -300,7 +351,9 @@ impl Loaded {
         let mut rows = Vec::new();
         for (key, value) in flatten("", &value) {
             let shown = match (key.as_str(), value) {
-                ("operator_key" | "keyring", serde_json::Value::String(_)) => "[redacted]".to_owned(),
+                ("operator_key" | "keyring" | "keycloak.client_secret", serde_json::Value::String(_)) => {
+                    "[redacted]".to_owned()
+                }
                 ("database_url" | "redis_url" | "egress.proxy", serde_json::Value::String(text)) => {
                     without_password(text)
                 }

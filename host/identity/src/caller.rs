@@ -103,6 +103,9 @@ impl Identity {
             return Ok(None);
         }
         self.0.seen.note(hash, Use { at_ms: now, is_key });
+        if let Some(person) = &known.principal.user {
+            self.0.provider.used(person);
+        }
         Ok(Some(known))
     }
 }

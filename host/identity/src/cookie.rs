@@ -7,15 +7,7 @@ use crate::core::Identity;
 impl Identity {
     /// The value of our cookie in a request.
     pub(crate) fn cookie<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        let name = self.0.settings.cookie.as_str();
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        value_of(headers, &self.0.settings.cookie)
     }
 
     /// `Set-Cookie` of a new session.
@@ -37,6 +29,28 @@ impl Identity {
         HeaderValue::try_from(text).ok()
     }
 
+    /// The value of the cookie that a sign-in at Keycloak is bound to.
+    pub(crate) fn login_cookie<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        value_of(headers, self.login_cookie_name(headers))
+    }
+
+    /// `Set-Cookie` of a sign-in that begins.
+    pub(crate) fn set_login_cookie(&self, value: &str, age_s: i64, headers: &HeaderMap) -> Option<HeaderValue> {
+        let name = self.login_cookie_name(headers);
+        let secure = if self.is_secure(headers) { "; Secure" } else { "" };
+        let text = format!("{name}={value}; HttpOnly; Path=/; SameSite=lax; Max-Age={age_s}{secure}");
+        HeaderValue::try_from(text).ok()
+    }
+
+    /// Browsers take a cookie with the prefix from nobody but us.
+    fn login_cookie_name(&self, headers: &HeaderMap) -> &'static str {
+        if self.is_secure(headers) {
+            "__Host-jackfield_login"
+        } else {
+            "jackfield_login"
+        }
+    }
+
     /// Whether browsers reach us over TLS: as the public address says, and without one unless they are on this machine.
     fn is_secure(&self, headers: &HeaderMap) -> bool {
         match &self.0.places.load().public_url {
@@ -54,6 +68,17 @@ impl Identity {
         let scheme = if is_this_machine(headers) { "http" } else { "https" };
         format!("{scheme}://{}", host.unwrap_or("localhost"))
     }
+}
+
+fn value_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 fn is_this_machine(headers: &HeaderMap) -> bool {

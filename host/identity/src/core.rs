@@ -12,6 +12,7 @@ use crate::{
     error::IdentityError,
     limits::Rates,
     operator::Operators,
+    provider::Provider,
     seen::Seen,
     settings::{IdentitySettings, Places},
 };
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) rates: Rates,
     pub(crate) cache: Cache,
     pub(crate) seen: Seen,
+    pub(crate) provider: Arc<dyn Provider>,
 }
 
 impl Identity {
@@ -47,6 +49,7 @@ impl Identity {
         places: Places,
         operators: Operators,
         rates: Rates,
+        provider: Arc<dyn Provider>,
     ) -> Self {
         Self(Arc::new(Core {
             database,
@@ -57,11 +60,17 @@ impl Identity {
             rates,
             cache: Cache::default(),
             seen: Seen::default(),
+            provider,
         }))
     }
 
     /// Looks after sessions and keys until it is dropped: what others changed, what was seen, what has ended.
     pub async fn keep(self) {
+        let provider = Arc::clone(&self.0.provider);
+        tokio::join!(provider.keep(&self), self.look_after());
+    }
+
+    async fn look_after(&self) {
         let mut look = tokio::time::interval(LOOK);
         let mut write = tokio::time::interval(WRITE_SEEN);
         let mut clean = tokio::time::interval(CLEAN);
@@ -99,7 +108,8 @@ impl Identity {
         self.forget_links().await?;
         self.forget_devices().await?;
         self.forget_sessions().await?;
-        self.forget_changes().await
+        self.forget_changes().await?;
+        self.0.provider.clean(self).await
     }
 }
 

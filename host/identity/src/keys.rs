@@ -119,7 +119,7 @@ impl Identity {
         let Some(row) = found.filter(|row| row.expires_ms.is_none_or(|ends| ends > read_ms)) else {
             return Ok(None);
         };
-        let Some(person) = self.person(&row.person).await?.filter(|person| !person.disabled) else {
+        let Some(person) = self.who_may_come_in(&row.person).await? else {
             return Ok(None);
         };
         let asked: Vec<String> = row.scopes.split_whitespace().map(str::to_owned).collect();

@@ -9,6 +9,7 @@
 //! - Times are milliseconds since the Unix epoch.
 
 mod audit;
+mod blocked;
 mod cache;
 mod caller;
 mod change;
@@ -17,11 +18,15 @@ mod core;
 mod devices;
 mod error;
 mod gate;
+mod keycloak;
 mod keys;
+mod landing;
+mod lease;
 mod limits;
 mod links;
 mod operator;
 mod people;
+mod provider;
 mod routes;
 mod seen;
 mod service;
@@ -35,9 +40,11 @@ mod tests;
 pub use audit::AuditRow;
 pub use core::Identity;
 pub use error::IdentityError;
+pub use keycloak::{Keycloak, KeycloakProvider, KeycloakSettings};
 pub use limits::Rates;
 pub use links::Link;
 pub use operator::Operators;
 pub use people::Arrival;
-pub use routes::{OwnRoute, own_routes, router};
+pub use provider::Provider;
+pub use routes::{Local, OwnRoute};
 pub use settings::{IdentitySettings, Places};

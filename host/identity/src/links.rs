@@ -30,8 +30,18 @@ pub struct Link {
 }
 
 impl Identity {
+    /// Links are local sign-in's alone.
+    pub(crate) fn must_be_local(&self) -> Result<(), IdentityError> {
+        let provider = self.0.provider.sign_in(self).provider;
+        if provider == "local" {
+            return Ok(());
+        }
+        Err(IdentityError::NotLocal(provider))
+    }
+
     /// A link for somebody.
     pub async fn link(&self, person: &str) -> Result<Link, IdentityError> {
+        self.must_be_local()?;
         self.link_for(person, LIFE).await
     }
 

@@ -4,15 +4,25 @@
 //! place in it. Two first sign-ins at once make one person.
 
 use jackfield_sdk::identity::{EmailChange, Membership, Role, User};
-use jackfield_storage::entity::{blocked_email_domain, membership, organization, person};
+use jackfield_storage::entity::{membership, organization, person};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, SqlErr,
+    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, SqlErr,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 use crate::{change, core::Identity, error::IdentityError};
+
+/// Whether `email`, in lower case, is `local@domain` or `local+…@domain`.
+pub(crate) fn same_base(email: &str, local: &str, domain: &str) -> bool {
+    let rest = email.strip_prefix(local).and_then(|rest| rest.strip_suffix(domain));
+    match rest.and_then(|rest| rest.strip_suffix('@')) {
+        Some("") => true,
+        Some(tag) => tag.starts_with('+') && !tag.contains('@'),
+        None => false,
+    }
+}
 
 /// Who arrives at a sign-in, as the identity provider says.
 #[derive(Debug, Clone)]
@@ -36,8 +46,10 @@ pub struct Arrival {
 }
 
 impl Identity {
-    /// The person of an arrival: made when they are new, left as they are when they are not.
+    /// The person of an arrival: made when they are new; what the identity provider says of them is taken over when they are
+    /// not.
     pub async fn arrive(&self, arrival: Arrival) -> Result<User, IdentityError> {
+        let news = arrival.id.clone().map(|id| (id, arrival.clone()));
         let id = arrival.id.unwrap_or_else(|| Uuid::new_v4().to_string());
         let now = self.now();
         let email_key = arrival.email.as_deref().map(email_key);
@@ -56,6 +68,7 @@ impl Identity {
             disabled: Set(false),
             created_ms: Set(now),
             signed_in_ms: Set(None),
+            refused_ms: Set(None),
         };
         let own = organization::ActiveModel {
             id: Set(id.clone()),
@@ -75,7 +88,11 @@ impl Identity {
         let made = person::Entity::insert(row)
             .on_conflict(once(person::Column::Id))
             .exec_without_returning(&tx)
-            .await?;
+            .await;
+        let made = match made {
+            Err(error) if is_taken(&error) => return Err(IdentityError::Taken),
+            made => made?,
+        };
         if made > 0 {
             organization::Entity::insert(own)
                 .on_conflict(OnConflict::column(organization::Column::Id).do_nothing().to_owned())
@@ -91,8 +108,52 @@ impl Identity {
                 .await?;
         }
         tx.commit().await?;
+        if let (0, Some((id, news))) = (made, news) {
+            self.take_over(&id, news).await?;
+        }
         let found = person::Entity::find_by_id(&id).one(self.write()).await?;
         found.map(user).ok_or(IdentityError::NoPerson(id))
+    }
+
+    /// What an identity provider says of somebody who was here before.
+    pub(crate) async fn take_over(&self, id: &str, news: Arrival) -> Result<(), IdentityError> {
+        let Some(before) = person::Entity::find_by_id(id).one(self.write()).await? else {
+            return Ok(());
+        };
+        let email = news.email.clone().or_else(|| before.email.clone());
+        let same = before.provider == news.provider
+            && before.username == news.username
+            && (news.name.is_none() || before.name == news.name)
+            && (news.company.is_none() || before.company == news.company)
+            && before.email == email
+            && (news.email.is_none() || before.email_verified == news.email_verified);
+        if same {
+            return Ok(());
+        }
+        // The contact of their own organisation was the user name while nothing better was known (spec/10 §13.8).
+        if let Some(name) = &news.name {
+            organization::Entity::update_many()
+                .col_expr(organization::Column::ContactName, Expr::value(name))
+                .filter(organization::Column::Id.eq(id))
+                .filter(organization::Column::ContactName.eq(&news.username))
+                .exec(self.write())
+                .await?;
+        }
+        let mut values = vec![
+            (person::Column::Provider, news.provider.into()),
+            (person::Column::Username, news.username.into()),
+            (person::Column::Name, news.name.or(before.name).into()),
+            (person::Column::Company, news.company.or(before.company).into()),
+        ];
+        if let Some(email) = news.email {
+            values.push((person::Column::EmailKey, email_key(&email).into()));
+            values.push((person::Column::EmailVerified, news.email_verified.into()));
+            values.push((person::Column::Email, email.into()));
+        }
+        match self.set_person(id, values).await {
+            Err(IdentityError::Store(error)) if is_taken(&error) => Err(IdentityError::Taken),
+            done => done.map(drop),
+        }
     }
 
     /// Somebody who is to sign in by a link: an operator vouches for the address.
@@ -101,6 +162,7 @@ impl Identity {
         if domain(email).is_none() {
             return Err(IdentityError::Email(email.to_owned()));
         }
+        self.must_be_local()?;
         self.arrive(Arrival {
             id: None,
             provider: "local".to_owned(),
@@ -117,6 +179,40 @@ impl Identity {
     /// A person.
     pub(crate) async fn person(&self, id: &str) -> Result<Option<person::Model>, IdentityError> {
         Ok(person::Entity::find_by_id(id).one(self.read()).await?)
+    }
+
+    /// Somebody who may come in now: not shut out by an operator, by what signs them in, or by the domain of their address.
+    pub(crate) async fn who_may_come_in(&self, id: &str) -> Result<Option<person::Model>, IdentityError> {
+        let Some(person) = self.person(id).await? else {
+            return Ok(None);
+        };
+        if person.disabled || person.refused_ms.is_some() {
+            return Ok(None);
+        }
+        let blocked = match person.email.as_deref().and_then(domain) {
+            Some(domain) => self.is_blocked(domain).await?,
+            None => false,
+        };
+        Ok((!blocked).then_some(person))
+    }
+
+    /// Whether somebody else has verified `local@domain`, or that with something after a `+`.
+    pub(crate) async fn others_have(&self, local: &str, domain: &str, id: &str) -> Result<bool, IdentityError> {
+        let exact = person::Column::EmailKey.eq(format!("{local}@{domain}"));
+        // What of these is meant is told in code: addresses may hold the signs of LIKE.
+        let begin = person::Column::EmailKey.starts_with(format!("{local}+"));
+        let found = person::Entity::find()
+            .filter(person::Column::EmailVerified.eq(true))
+            .filter(person::Column::Id.ne(id))
+            .filter(Condition::any().add(exact).add(begin))
+            .all(self.read())
+            .await?;
+        let same = |row: &person::Model| {
+            row.email_key
+                .as_deref()
+                .is_some_and(|email| same_base(email, local, domain))
+        };
+        Ok(found.iter().any(same))
     }
 
     /// A person, as plugins see them.
@@ -194,6 +290,11 @@ impl Identity {
             Some(_) => return Ok(EmailChange::Changed),
             None => {}
         }
+        // Where it is kept first: what is refused there does not change here.
+        match self.0.provider.change_email(id, email).await? {
+            None | Some(EmailChange::Changed) => {}
+            Some(refused) => return Ok(refused),
+        }
         let values = vec![
             (person::Column::Email, email.into()),
             (person::Column::EmailKey, key.into()),
@@ -216,7 +317,7 @@ impl Identity {
             .exec(&tx)
             .await;
         let verified = match verified {
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => return Ok(false),
+            Err(error) if is_taken(&error) => return Ok(false),
             verified => verified?,
         };
         self.changed(&tx, change::person(id)).await?;
@@ -246,22 +347,6 @@ impl Identity {
         Ok(all)
     }
 
-    /// Whether addresses of a domain may not sign in: the domain, or one above it, is listed.
-    pub async fn is_blocked(&self, domain: &str) -> Result<bool, IdentityError> {
-        let domain = domain.trim().to_lowercase();
-        let mut above = Some(domain.as_str());
-        let mut any = Condition::any();
-        while let Some(one) = above {
-            any = any.add(blocked_email_domain::Column::Domain.eq(one));
-            above = one.split_once('.').map(|(_, rest)| rest);
-        }
-        Ok(blocked_email_domain::Entity::find()
-            .filter(any)
-            .one(self.read())
-            .await?
-            .is_some())
-    }
-
     async fn set_person(&self, id: &str, values: Vec<(person::Column, sea_orm::Value)>) -> Result<User, IdentityError> {
         let tx = self.0.database.begin().await?;
         let mut update = person::Entity::update_many().filter(person::Column::Id.eq(id));
@@ -276,6 +361,10 @@ impl Identity {
         tx.commit().await?;
         found.map(user).ok_or_else(|| IdentityError::NoPerson(id.to_owned()))
     }
+}
+
+fn is_taken(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
 /// What addresses are compared by.
@@ -320,5 +409,27 @@ fn user(row: person::Model) -> User {
         terms_accepted_ms: row.terms_accepted_ms,
         operator: row.operator,
         provider: row.provider,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_base;
+
+    #[test]
+    fn a_tag_makes_no_other_address() {
+        let same = ["ada@example.com", "ada+x@example.com", "ada+@example.com"];
+        let other = [
+            "adam@example.com",
+            "ada@other.com",
+            "ada+x@sub.example.com",
+            "ada+x@evil@example.com",
+        ];
+        for email in same {
+            assert!(same_base(email, "ada", "example.com"), "{email}");
+        }
+        for email in other {
+            assert!(!same_base(email, "ada", "example.com"), "{email}");
+        }
     }
 }

@@ -3,16 +3,20 @@
 mod device;
 mod local;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use axum::{
     Router,
     extract::Request,
     http::{HeaderMap, header},
+    response::Redirect,
     routing::{get, post},
 };
 use jackfield_edge::ClientAddr;
-use jackfield_sdk::identity::AuditEntry;
+use jackfield_sdk::identity::{AuditEntry, SignIn};
 
-use crate::{core::Identity, links, sessions::From};
+use crate::{core::Identity, links, provider::Provider, sessions::From};
 
 /// A route and who may call it: `public` or `signed_in`.
 #[derive(Debug, Clone, Copy)]
@@ -27,40 +31,76 @@ pub struct OwnRoute {
     pub rate_limit: Option<&'static str>,
 }
 
-/// What [`router`] serves.
-pub fn own_routes() -> Vec<OwnRoute> {
-    let row = |method, path, policy, rate_limit| OwnRoute {
-        method,
-        path,
-        policy,
-        rate_limit,
-    };
-    let (address, device) = (Some("address"), Some("device"));
-    vec![
-        row("GET", links::PATH, "public", address),
-        row("POST", "/oauth/device/authorize", "public", device),
-        row("POST", "/oauth/device/token", "public", device),
-        row("POST", "/oauth/device/verify-authenticated", "signed_in", device),
-        row("POST", "/oauth/device/deny", "signed_in", device),
-    ]
+impl Identity {
+    /// What [`router`](Self::router) serves.
+    pub fn own_routes(&self) -> Vec<OwnRoute> {
+        let row = |method, path, policy, rate_limit| OwnRoute {
+            method,
+            path,
+            policy,
+            rate_limit,
+        };
+        let device = Some("device");
+        let mut all = self.0.provider.own_routes();
+        all.extend([
+            row("POST", "/oauth/device/authorize", "public", device),
+            row("POST", "/oauth/device/token", "public", device),
+            row("POST", "/oauth/device/verify-authenticated", "signed_in", device),
+            row("POST", "/oauth/device/deny", "signed_in", device),
+            row("GET", "/oauth/github/callback", "public", None),
+        ]);
+        all
+    }
+
+    /// The handlers.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/oauth/device/authorize", post(device::authorize))
+            .route("/oauth/device/token", post(device::token))
+            .route("/oauth/device/verify-authenticated", post(device::approve))
+            .route("/oauth/device/deny", post(device::deny))
+            // Where a GitHub App leads people who have just installed it (spec/10 §12.5).
+            .route("/oauth/github/callback", get(|| async { Redirect::to("/") }))
+            .with_state(self.clone())
+            .merge(Arc::clone(&self.0.provider).router(self.clone()))
+    }
 }
 
-/// The handlers.
-pub fn router(identity: Identity) -> Router {
-    Router::new()
-        .route(links::PATH, get(local::redeem))
-        .route("/oauth/device/authorize", post(device::authorize))
-        .route("/oauth/device/token", post(device::token))
-        .route("/oauth/device/verify-authenticated", post(device::approve))
-        .route("/oauth/device/deny", post(device::deny))
-        .with_state(identity)
+/// This host's own sign-in: one-time links.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Local;
+
+#[async_trait]
+impl Provider for Local {
+    fn sign_in(&self, _identity: &Identity) -> SignIn {
+        SignIn {
+            provider: "local".to_owned(),
+            auth_url: None,
+        }
+    }
+
+    fn own_routes(&self) -> Vec<OwnRoute> {
+        vec![OwnRoute {
+            method: "GET",
+            path: links::PATH,
+            policy: "public",
+            rate_limit: Some("address"),
+        }]
+    }
+
+    fn router(self: Arc<Self>, identity: Identity) -> Router {
+        Router::new()
+            .route(links::PATH, get(local::redeem))
+            .with_state(identity)
+    }
 }
 
 /// Where a request comes from.
-fn from(request: &Request) -> From {
+pub(crate) fn from(request: &Request) -> From {
     From {
         address: address(request),
         user_agent: user_agent(request.headers()),
+        keycloak_grant: None,
     }
 }
 
@@ -76,7 +116,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     Some(agent.to_owned())
 }
 
-fn entry(actor: &str, action: &str, target: &str, address: Option<String>) -> AuditEntry {
+pub(crate) fn entry(actor: &str, action: &str, target: &str, address: Option<String>) -> AuditEntry {
     AuditEntry {
         actor: actor.to_owned(),
         action: action.to_owned(),

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use jackfield_sdk::{
     identity::{
-        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey, Session,
-        User,
+        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey,
+        ProviderToken, Session, SignIn, User,
     },
     service::ServiceError,
 };
@@ -14,7 +14,8 @@ use crate::{core::Identity, error::IdentityError};
 impl From<IdentityError> for ServiceError {
     fn from(error: IdentityError) -> Self {
         match error {
-            IdentityError::Store(_) => Self::unavailable(error.to_string()),
+            IdentityError::Store(_) | IdentityError::Provider(_) => Self::unavailable(error.to_string()),
+            IdentityError::Vault(error) => error,
             _ => Self::invalid(error.to_string()),
         }
     }
@@ -51,6 +52,19 @@ impl IdentityService for Identity {
     }
     async fn memberships(&self, user: String) -> Result<Vec<Membership>, ServiceError> {
         Ok(Identity::memberships(self, &user).await?)
+    }
+    async fn sign_in(&self) -> Result<SignIn, ServiceError> {
+        Ok(self.0.provider.sign_in(self))
+    }
+    async fn send_verification(&self, user: String, signed_in: bool) -> Result<bool, ServiceError> {
+        Ok(self.0.provider.send_verification(&user, signed_in).await?)
+    }
+    async fn renew(&self, user: String) -> Result<Option<User>, ServiceError> {
+        self.0.provider.renew(self, &user).await?;
+        Ok(Identity::user(self, &user).await?)
+    }
+    async fn provider_token(&self, user: String, provider: String) -> Result<Option<ProviderToken>, ServiceError> {
+        Ok(self.0.provider.token(self, &user, &provider).await?)
     }
 }
 

@@ -24,13 +24,15 @@ const USER_AGENT: usize = 300;
 /// How long ended sessions are kept, for the audit's readers.
 const KEPT_MS: i64 = 30 * 86_400_000;
 /// Most sessions shown.
-const SHOWN: u64 = 200;
+const SHOWN: usize = 200;
 
 /// Where a sign-in comes from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct From {
     pub(crate) address: Option<String>,
     pub(crate) user_agent: Option<String>,
+    /// What the sign-in left at Keycloak.
+    pub(crate) keycloak_grant: Option<String>,
 }
 
 impl Identity {
@@ -46,6 +48,7 @@ impl Identity {
             ended_ms: Set(None),
             address: Set(from.address),
             user_agent: Set(from.user_agent.map(|agent| agent.chars().take(USER_AGENT).collect())),
+            keycloak_grant: Set(from.keycloak_grant),
         };
         row.insert(self.write()).await?;
         person::Entity::update_many()
@@ -63,7 +66,7 @@ impl Identity {
             return Ok(None);
         };
         let ends_ms = self.ends(&row);
-        let Some(person) = self.person(&row.person).await?.filter(|person| !person.disabled) else {
+        let Some(person) = self.who_may_come_in(&row.person).await? else {
             return Ok(None);
         };
         if ends_ms <= read_ms {
@@ -98,6 +101,11 @@ impl Identity {
 
     /// Open sessions of a person, newest first.
     pub async fn sessions(&self, person: &str) -> Result<Vec<Session>, IdentityError> {
+        let open = self.open_sessions(person).await?;
+        Ok(open.into_iter().take(SHOWN).map(shown).collect())
+    }
+
+    pub(crate) async fn open_sessions(&self, person: &str) -> Result<Vec<session::Model>, IdentityError> {
         let rows = session::Entity::find()
             .filter(session::Column::Person.eq(person))
             .filter(session::Column::EndedMs.is_null())
@@ -105,12 +113,25 @@ impl Identity {
             .all(self.read())
             .await?;
         let now = self.now();
-        let open = rows.into_iter().filter(|row| self.ends(row) > now);
-        Ok(open.take(SHOWN as usize).map(shown).collect())
+        Ok(rows.into_iter().filter(|row| self.ends(row) > now).collect())
     }
 
-    /// Ends a session by its public id; tells whether it was open.
+    /// Ends a session by its public id, and tells what signed it in; tells whether it was open.
     pub async fn end_session(&self, person: &str, id: &str) -> Result<bool, IdentityError> {
+        let row = session::Entity::find()
+            .filter(session::Column::Id.eq(id))
+            .filter(session::Column::Person.eq(person))
+            .one(self.read())
+            .await?;
+        let ended = self.close_session(person, id).await?;
+        if let (true, Some(row)) = (ended, row) {
+            self.0.provider.ended(person, row.keycloak_grant.as_deref());
+        }
+        Ok(ended)
+    }
+
+    /// Ends a session here.
+    pub(crate) async fn close_session(&self, person: &str, id: &str) -> Result<bool, IdentityError> {
         let tx = self.0.database.begin().await?;
         let ended = session::Entity::update_many()
             .col_expr(session::Column::EndedMs, Expr::value(self.now()))

@@ -18,7 +18,7 @@ use jackfield_sdk::{
 };
 use jackfield_storage::{Database, OpenOptions};
 
-use crate::{Arrival, Identity, IdentitySettings, Operators, Places, Rates, sessions::From};
+use crate::{Arrival, Identity, IdentitySettings, Local, Operators, Places, Rates, sessions::From};
 
 struct Scratch(PathBuf);
 
@@ -104,6 +104,7 @@ fn counting(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySet
         places,
         operators,
         rates,
+        Arc::new(Local),
     )
 }
 

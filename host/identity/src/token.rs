@@ -20,6 +20,9 @@ pub(crate) fn hash(secret: &str) -> Hash {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+/// Characters of [`opaque`].
+pub(crate) const OPAQUE: usize = 43;
+
 /// 256 random bits in base64url.
 pub(crate) fn opaque() -> String {
     let bits: [u8; 32] = rand::rng().random();

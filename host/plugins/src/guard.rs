@@ -7,8 +7,8 @@ use jackfield_sdk::{
     Principal,
     descriptor::{Gate, Policy},
     identity::{
-        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey, Session,
-        User,
+        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey,
+        ProviderToken, Session, SignIn, User,
     },
     service::ServiceError,
 };
@@ -123,6 +123,18 @@ impl IdentityService for NoIdentity {
         nobody()
     }
     async fn memberships(&self, _: String) -> Result<Vec<Membership>, ServiceError> {
+        nobody()
+    }
+    async fn sign_in(&self) -> Result<SignIn, ServiceError> {
+        nobody()
+    }
+    async fn send_verification(&self, _: String, _: bool) -> Result<bool, ServiceError> {
+        nobody()
+    }
+    async fn renew(&self, _: String) -> Result<Option<User>, ServiceError> {
+        nobody()
+    }
+    async fn provider_token(&self, _: String, _: String) -> Result<Option<ProviderToken>, ServiceError> {
         nobody()
     }
 }

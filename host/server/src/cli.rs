@@ -286,10 +286,31 @@ pub(crate) enum AdminCommand {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// E-mail domains that may not sign in, with all below them
+    BlockedDomains {
+        #[command(subcommand)]
+        command: BlockedDomainsCommand,
+    },
     /// The audit trail
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlockedDomainsCommand {
+    /// List them
+    List,
+    /// Block one
+    Add {
+        /// As example.com
+        domain: String,
+    },
+    /// Let one in again
+    Remove {
+        /// As `list` shows it
+        domain: String,
     },
 }
 

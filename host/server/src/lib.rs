@@ -3,6 +3,7 @@
 mod admin;
 mod announce;
 mod answer;
+mod build;
 mod change;
 mod chaos;
 mod cli;

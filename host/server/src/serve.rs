@@ -1,7 +1,6 @@
 //! Start-up in seven steps, and the drain.
 
 use std::{
-    num::NonZeroU32,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::PathBuf,
     sync::{
@@ -16,25 +15,20 @@ use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{
     CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
 };
-use jackfield_egress::{Egress, EgressSettings};
 use jackfield_frontend::Frontend;
-use jackfield_identity::{Identity, IdentitySettings, Operators, Places, Rates};
+use jackfield_identity::{Identity, Operators};
 use jackfield_inbox::{
     clock::SystemClock,
-    engine::{self, Inbox, Limits},
+    engine::{Inbox, Limits},
     store::Store,
 };
-use jackfield_limits::{Limit, RateLimits};
-use jackfield_plugins::{Backends, ChangeError, Mail, Plugins, Watch};
-use jackfield_sdk::http_client::HttpService;
-use jackfield_storage::{
-    Database, DirectoryLock, KeyRing, MemoryKv, MemoryPubSub, OpenOptions, PluginDatabases, Redis, SqlStore, Vault,
-};
+use jackfield_plugins::{ChangeError, Plugins, Watch};
+use jackfield_storage::{Database, DirectoryLock, OpenOptions, Redis, SqlStore, Vault};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use crate::{announce, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web, web_app};
+use crate::{announce, build, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web, web_app};
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
@@ -105,6 +99,8 @@ pub(crate) enum StartError {
     KeyRing(#[from] jackfield_storage::KeyRingError),
     #[error(transparent)]
     Redis(#[from] jackfield_storage::RedisError),
+    #[error("the HTTP client for Keycloak cannot be made: {0}; see egress.extra_ca_file")]
+    Keycloak(reqwest::Error),
     #[error(transparent)]
     Egress(#[from] jackfield_egress::EgressError),
     #[error("cannot read `{}`: {source}; see egress.extra_ca_file", path.display())]
@@ -163,23 +159,25 @@ pub(crate) async fn serve(
     let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
     let inbox = Inbox::new(
         Arc::clone(&store),
-        engine_settings(&settings, &database),
+        build::engine_settings(&settings, &database),
         watching.clone(),
     );
     let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
     // 4. Identity: people, sessions, keys, operators.
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
+    let vault = Arc::new(Vault::open(database.clone(), build::key_ring(&settings)?).await?);
     let identity = Identity::new(
         database.clone(),
         Arc::new(SystemClock),
-        identity_settings(&settings),
-        places(&settings),
+        build::identity_settings(&settings),
+        build::places(&settings),
         operators.clone(),
-        rates(&settings, redis.as_ref()),
+        build::rates(&settings, redis.as_ref()),
+        build::provider(&settings, &vault)?,
     );
     // 5. Egress and the other host services.
-    let backends = backends(&settings, &database, redis.as_ref(), &identity).await?;
+    let backends = build::backends(&settings, &database, redis.as_ref(), &identity, vault)?;
     // 6. Plugins.
     let limits = Limits {
         jobs: settings.inbox.jobs,
@@ -188,7 +186,14 @@ pub(crate) async fn serve(
         tenant_jobs_per_minute: settings.inbox.tenant_jobs_per_minute,
     };
     let guard = Arc::new(identity.clone());
-    let plugins = Plugins::new(inbox.clone(), backends, guard, limits, watching, web::own_routes());
+    let plugins = Plugins::new(
+        inbox.clone(),
+        backends,
+        guard,
+        limits,
+        watching,
+        web::own_routes(&identity),
+    );
     let named = plan::plugins(&settings).map_err(ApplyError::Config)?;
     let files = named.entries.values().filter_map(|entry| entry.path.as_deref());
     let dylibs = Dylibs::open(&settings.data_dir, files)?;
@@ -246,96 +251,6 @@ async fn free_leases(store: &SqlStore) {
             tracing::warn!(%error, "cannot take back what the process before was running; its leases run out");
         }
     }
-}
-
-fn engine_settings(settings: &Settings, database: &Database) -> engine::Settings {
-    engine::Settings {
-        retention: Duration::from_secs(u64::from(settings.inbox.retention_days) * 86_400),
-        replay_per_second: settings.inbox.replay_per_second,
-        writers: if database.is_sqlite() { 1 } else { 2 },
-        ..engine::Settings::default()
-    }
-}
-
-fn identity_settings(settings: &Settings) -> IdentitySettings {
-    let identity = &settings.identity;
-    IdentitySettings {
-        cookie: identity.cookie.clone(),
-        idle: Duration::from_secs(u64::from(identity.session_idle)),
-        lifetime: Duration::from_secs(u64::from(identity.session_lifetime)),
-        terms: identity.terms,
-        owner_email: identity.owner_email.clone(),
-    }
-}
-
-fn rates(settings: &Settings, redis: Option<&Redis>) -> Rates {
-    let clock = Arc::new(SystemClock);
-    let limits = match redis {
-        Some(redis) => RateLimits::redis(redis.clone(), clock),
-        None => RateLimits::memory(clock),
-    };
-    let identity = &settings.identity;
-    let limit = |amount, seconds| Some(Limit::new(NonZeroU32::new(amount)?, Duration::from_secs(seconds)));
-    let default = [
-        limit(identity.requests_per_second, 1),
-        limit(identity.requests_per_minute, 60),
-    ];
-    Rates::new(limits, default.into_iter().flatten().collect())
-}
-
-pub(crate) fn places(settings: &Settings) -> Places {
-    Places {
-        public_url: settings.public_url.clone(),
-        origins: settings.origins(),
-    }
-}
-
-async fn backends(
-    settings: &Settings,
-    database: &Database,
-    redis: Option<&Redis>,
-    identity: &Identity,
-) -> Result<Backends, StartError> {
-    let extra_ca = settings.egress.extra_ca_file.as_ref().map(|path| {
-        std::fs::read(path).map_err(|source| StartError::Ca {
-            path: path.clone(),
-            source,
-        })
-    });
-    let egress = Egress::new(&EgressSettings {
-        proxy: settings.egress.proxy.clone(),
-        no_proxy: settings.egress.no_proxy.clone(),
-        extra_ca: extra_ca.transpose()?,
-        allow: settings.egress.allow.clone(),
-        ..EgressSettings::default()
-    })?;
-    let databases = PluginDatabases::new(database.clone(), settings.data_dir.clone(), settings.inbox.migrate);
-    let databases = Arc::new(databases);
-    let ring = match &settings.keyring {
-        Some(text) => KeyRing::parse(text)?,
-        None => KeyRing::in_directory(&settings.data_dir)?,
-    };
-    Ok(Backends {
-        http: Arc::new(move |wanted| {
-            let public = wanted.capabilities.iter().any(|capability| capability == "http:*");
-            Arc::new(egress.for_plugin(&wanted.id, &wanted.egress, public)) as Arc<dyn HttpService>
-        }),
-        kv: redis.map_or_else(|| Arc::new(MemoryKv::default()) as _, Redis::kv),
-        pubsub: redis.map_or_else(|| Arc::new(MemoryPubSub::default()) as _, |redis| redis.pubsub() as _),
-        vault: Arc::new(Vault::open(database.clone(), ring).await?),
-        migrate: Arc::new({
-            let databases = Arc::clone(&databases);
-            move |id, all| {
-                let (databases, id) = (Arc::clone(&databases), id.to_owned());
-                Box::pin(async move { databases.migrate(&id, all).await.map_err(|error| error.to_string()) })
-            }
-        }),
-        database: Arc::new(move |id| databases.of(id)),
-        identity: Arc::new(identity.clone()),
-        audit: Arc::new(identity.clone()),
-        clock: Arc::new(SystemClock),
-        mail: Mail::default(),
-    })
 }
 
 type Serving = Vec<tokio::task::JoinHandle<()>>;

@@ -5,6 +5,7 @@ use std::{convert::Infallible, future::Future, sync::Arc};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use jackfield_edge::RouteLabel;
+use jackfield_identity::Identity;
 use jackfield_plugins::{HOST, RouteRow, Rules};
 use jackfield_sdk::{descriptor::Policy, principal::OPERATOR};
 use tower::{Service, ServiceExt};
@@ -25,8 +26,9 @@ pub(crate) fn service(
 + 'static {
     let host = probes::public_router(Arc::clone(&running))
         .merge(admin::router(Arc::clone(&running)))
-        .merge(jackfield_identity::router(running.identity.clone()));
-    let shared = Arc::new((running, own_table(), host));
+        .merge(running.identity.router());
+    let own = own_table(&running.identity);
+    let shared = Arc::new((running, own, host));
     tower::service_fn(move |request: Request<Body>| {
         let shared = Arc::clone(&shared);
         async move {
@@ -48,9 +50,9 @@ struct Own {
 }
 
 /// By path: what a path allows is the same for each of its methods.
-fn own_table() -> matchit::Router<Own> {
+fn own_table(identity: &Identity) -> matchit::Router<Own> {
     let mut table = matchit::Router::new();
-    for row in own_routes() {
+    for row in own_routes(identity) {
         let label = RouteLabel {
             route: row.path.as_str().into(),
             plugin: HOST.into(),
@@ -136,7 +138,7 @@ fn json(status: StatusCode, body: &'static str) -> Response {
 }
 
 /// The host's own routes: method, path, who may call. What is served stands in `probes` and `admin`; a test asks for each.
-const OWN: [(&str, &str, &str); 27] = [
+const OWN: [(&str, &str, &str); 30] = [
     ("GET", "/alive", "public"),
     ("GET", "/health", "public"),
     ("GET", "/ready", "public"),
@@ -162,12 +164,15 @@ const OWN: [(&str, &str, &str); 27] = [
     ("POST", "/api/admin/v1/sign-in-links", "operator"),
     ("POST", "/api/admin/v1/keys", "operator"),
     ("GET", "/api/admin/v1/audit", "operator"),
+    ("GET", "/api/admin/v1/blocked-domains", "operator"),
+    ("POST", "/api/admin/v1/blocked-domains", "operator"),
+    ("DELETE", "/api/admin/v1/blocked-domains/{domain}", "operator"),
     ("GET", "/openapi.json", "signed_in"),
     ("GET", "/health/{plugin}", "operator"),
 ];
 
 /// The host's own routes, which no plugin may declare.
-pub(crate) fn own_routes() -> Vec<RouteRow> {
+pub(crate) fn own_routes(identity: &Identity) -> Vec<RouteRow> {
     let row = |method: &str, path: &str, policy: &str, rate_limit: Option<&str>| RouteRow {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -175,7 +180,7 @@ pub(crate) fn own_routes() -> Vec<RouteRow> {
         policy: policy.to_owned(),
         rate_limit: rate_limit.map(str::to_owned),
     };
-    let identity = jackfield_identity::own_routes();
+    let identity = identity.own_routes();
     OWN.iter()
         .map(|(method, path, policy)| row(method, path, policy, None))
         .chain(

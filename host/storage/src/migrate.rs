@@ -52,6 +52,11 @@ const HOST: Known = Known {
             sqlite: include_str!("../migrations/0003_identity.sqlite.sql"),
             postgres: include_str!("../migrations/0003_identity.postgres.sql"),
         },
+        Sql {
+            name: "m0004_keycloak",
+            sqlite: include_str!("../migrations/0004_keycloak.sqlite.sql"),
+            postgres: include_str!("../migrations/0004_keycloak.postgres.sql"),
+        },
     ],
     min_reader: 1,
 };

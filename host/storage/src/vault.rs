@@ -87,6 +87,32 @@ impl Vault {
         self.database.write.execute_raw(statement).await.map(|_| ())
     }
 
+    /// Seals a value that is kept in another table, bound to its row: `row` names table, id and column.
+    pub fn seal(&self, row: &str, value: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        self.usable()?;
+        let sealed = self.ring.seal(&of_row(row), value);
+        let sealed = sealed.map_err(|error| ServiceError::invalid(error.to_string()))?;
+        // Names of keys hold no line break.
+        Ok([sealed.key.as_bytes(), b"\n", &sealed.bytes].concat())
+    }
+
+    /// Opens what [`seal`](Self::seal) made for that row.
+    pub fn unseal(&self, row: &str, sealed: &[u8]) -> Result<Bytes, ServiceError> {
+        self.usable()?;
+        let broken = || ServiceError::invalid(format!("what is sealed in {row} is not complete"));
+        let end = sealed.iter().position(|byte| *byte == b'\n').ok_or_else(broken)?;
+        let (key, bytes) = (&sealed[..end], &sealed[end + 1..]);
+        let sealed = Sealed {
+            key: String::from_utf8(key.to_vec()).map_err(|_| broken())?,
+            bytes: bytes.to_vec(),
+        };
+        match self.ring.open(&of_row(row), &sealed) {
+            Ok(opened) => Ok(opened),
+            Err(KeyRingError::Unknown(key)) => Err(unknown(&key)),
+            Err(error) => Err(ServiceError::invalid(format!("{row}: {error}"))),
+        }
+    }
+
     fn usable(&self) -> Result<(), ServiceError> {
         match &self.unknown {
             Some(key) => Err(unknown(key)),
@@ -107,6 +133,11 @@ fn unknown(key: &str) -> ServiceError {
 /// Lengths keep (a, bc) and (ab, c) apart.
 fn place(tenant: &str, name: &str) -> String {
     format!("vault/{}:{tenant}/{name}", tenant.len())
+}
+
+/// Never the place of a secret of the table `secret`.
+fn of_row(row: &str) -> String {
+    format!("row/{row}")
 }
 
 fn away(error: DbErr) -> ServiceError {

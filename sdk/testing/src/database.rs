@@ -1,10 +1,75 @@
 //! The plugin's database: a real SQLite in a temporary directory with the feature `database`, otherwise an error that says so.
+//! It is opened for plugins that may have one: a test that stops its clock has no use for a pool that waits.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jackfield_sdk::{
+    database::{DatabaseService, Dialect, Rows, Statement},
+    manifest::Migration,
+    service::ServiceError,
+};
+
+/// The capability that a plugin has a database by.
 #[cfg(feature = "database")]
-pub(crate) use real::Databases;
+const CAPABILITY: &str = "database";
+
+/// Databases of one test.
+pub(crate) struct Databases {
+    #[cfg(feature = "database")]
+    real: Option<real::Real>,
+}
+
+impl Databases {
+    /// `capabilities` are those of all plugins of the test.
+    #[cfg(feature = "database")]
+    pub(crate) async fn open(mut capabilities: impl Iterator<Item = &String>) -> Result<Self, String> {
+        let real = match capabilities.any(|one| one == CAPABILITY) {
+            true => Some(real::Real::open().await?),
+            false => None,
+        };
+        Ok(Self { real })
+    }
+
+    #[cfg(feature = "database")]
+    pub(crate) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
+        match &self.real {
+            Some(real) => real.of(plugin),
+            None => Arc::new(Absent),
+        }
+    }
+
+    #[cfg(feature = "database")]
+    pub(crate) async fn migrate(&self, plugin: &str, all: &[Migration]) -> Result<(), String> {
+        match &self.real {
+            Some(real) => real.migrate(plugin, all).await,
+            None => absent().map_err(|error| error.to_string()),
+        }
+    }
+
+    #[cfg(feature = "database")]
+    pub(crate) fn directory(&self) -> Option<&std::path::Path> {
+        self.real.as_ref().map(real::Real::directory)
+    }
+}
 
 #[cfg(not(feature = "database"))]
-pub(crate) use absent::Databases;
+impl Databases {
+    #[expect(clippy::unused_async, reason = "the one with the feature opens a database")]
+    pub(crate) async fn open(_: impl Iterator<Item = &String>) -> Result<Self, String> {
+        Ok(Self {})
+    }
+
+    #[expect(clippy::unused_self, reason = "the one with the feature has state")]
+    pub(crate) fn of(&self, _: &str) -> Arc<dyn DatabaseService> {
+        Arc::new(Absent)
+    }
+
+    #[expect(clippy::unused_async, reason = "the one with the feature has tables")]
+    pub(crate) async fn migrate(&self, _: &str, _: &[Migration]) -> Result<(), String> {
+        absent().map_err(|error| error.to_string())
+    }
+}
 
 #[cfg(feature = "database")]
 mod real {
@@ -16,14 +81,14 @@ mod real {
     use jackfield_sdk::{database::DatabaseService, manifest::Migration};
     use jackfield_storage::{Database, OpenOptions, PluginDatabases};
 
-    /// Databases of one test; the directory goes with it.
-    pub(crate) struct Databases {
+    /// On a directory that goes with it.
+    pub(super) struct Real {
         plugins: PluginDatabases,
         directory: PathBuf,
     }
 
-    impl Databases {
-        pub(crate) async fn open() -> Result<Self, String> {
+    impl Real {
+        pub(super) async fn open() -> Result<Self, String> {
             let name = format!("jackfield-testing-{}", uuid::Uuid::now_v7());
             let directory = std::env::temp_dir().join(name);
             std::fs::create_dir_all(&directory)
@@ -38,15 +103,15 @@ mod real {
             })
         }
 
-        pub(crate) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
+        pub(super) fn of(&self, plugin: &str) -> Arc<dyn DatabaseService> {
             self.plugins.of(plugin)
         }
 
-        pub(crate) fn directory(&self) -> &Path {
+        pub(super) fn directory(&self) -> &Path {
             &self.directory
         }
 
-        pub(crate) async fn migrate(&self, plugin: &str, all: &[Migration]) -> Result<(), String> {
+        pub(super) async fn migrate(&self, plugin: &str, all: &[Migration]) -> Result<(), String> {
             self.plugins
                 .migrate(plugin, all)
                 .await
@@ -54,7 +119,7 @@ mod real {
         }
     }
 
-    impl Drop for Databases {
+    impl Drop for Real {
         fn drop(&mut self) {
             // Left behind when a file is still held: it is in the system's temporary directory.
             let _ = std::fs::remove_dir_all(&self.directory);
@@ -62,64 +127,34 @@ mod real {
     }
 }
 
-#[cfg(not(feature = "database"))]
-mod absent {
-    use std::sync::Arc;
+struct Absent;
 
-    use async_trait::async_trait;
-    use jackfield_sdk::{
-        database::{DatabaseService, Dialect, Rows, Statement},
-        manifest::Migration,
-        service::ServiceError,
-    };
+fn absent<T>() -> Result<T, ServiceError> {
+    Err(ServiceError::invalid(if cfg!(feature = "database") {
+        "no plugin of this test has the capability `database`"
+    } else {
+        "this test has no database; write `jackfield-testing = { …, features = [\"database\"] }` under [dev-dependencies]"
+    }))
+}
 
-    /// No databases.
-    pub(crate) struct Databases;
-
-    impl Databases {
-        #[expect(clippy::unused_async, reason = "the one with the feature opens a database")]
-        pub(crate) async fn open() -> Result<Self, String> {
-            Ok(Self)
-        }
-
-        #[expect(clippy::unused_self, reason = "the one with the feature has state")]
-        pub(crate) fn of(&self, _: &str) -> Arc<dyn DatabaseService> {
-            Arc::new(Absent)
-        }
-
-        #[expect(clippy::unused_async, reason = "the one with the feature has tables")]
-        pub(crate) async fn migrate(&self, _: &str, _: &[Migration]) -> Result<(), String> {
-            absent().map_err(|error| error.to_string())
-        }
+#[async_trait]
+impl DatabaseService for Absent {
+    async fn dialect(&self) -> Result<Dialect, ServiceError> {
+        absent()
     }
-
-    struct Absent;
-
-    fn absent<T>() -> Result<T, ServiceError> {
-        Err(ServiceError::invalid(
-            "this test has no database; write `jackfield-testing = { …, features = [\"database\"] }` under [dev-dependencies]",
-        ))
+    async fn batch(&self, _: Vec<Statement>) -> Result<Vec<Rows>, ServiceError> {
+        absent()
     }
-
-    #[async_trait]
-    impl DatabaseService for Absent {
-        async fn dialect(&self) -> Result<Dialect, ServiceError> {
-            absent()
-        }
-        async fn batch(&self, _: Vec<Statement>) -> Result<Vec<Rows>, ServiceError> {
-            absent()
-        }
-        async fn begin(&self) -> Result<u64, ServiceError> {
-            absent()
-        }
-        async fn within(&self, _: u64, _: Statement) -> Result<Rows, ServiceError> {
-            absent()
-        }
-        async fn commit(&self, _: u64) -> Result<(), ServiceError> {
-            absent()
-        }
-        async fn rollback(&self, _: u64) -> Result<(), ServiceError> {
-            absent()
-        }
+    async fn begin(&self) -> Result<u64, ServiceError> {
+        absent()
+    }
+    async fn within(&self, _: u64, _: Statement) -> Result<Rows, ServiceError> {
+        absent()
+    }
+    async fn commit(&self, _: u64) -> Result<(), ServiceError> {
+        absent()
+    }
+    async fn rollback(&self, _: u64) -> Result<(), ServiceError> {
+        absent()
     }
 }

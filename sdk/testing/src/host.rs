@@ -84,11 +84,13 @@ impl TestHost {
         let begin = i64::try_from(begin.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
         let clock = Arc::new(ManualClock::at(begin));
         let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn ClockService>);
+        let capabilities = wanted.values().flat_map(|plugin| &plugin.capabilities);
+        let databases = Databases::open(capabilities).await?;
         let host = Self {
             disk: Arc::new(Disk::new(store, schedules)),
             script,
             kept: Arc::new(Kept::new(Arc::clone(&clock))),
-            databases: Arc::new(Databases::open().await?),
+            databases: Arc::new(databases),
             clock,
             codes,
             wanted: Mutex::new(wanted),
@@ -196,10 +198,15 @@ impl TestHost {
         self.crashes.load(Ordering::SeqCst)
     }
 
-    /// Where the plugins' databases are, for tests of what must not stand in them.
+    /// Where the plugins' databases are, for tests of what must not stand in them; none when no plugin has one.
     #[cfg(feature = "database")]
-    pub fn database_directory(&self) -> &std::path::Path {
+    pub fn database_directory(&self) -> Option<&std::path::Path> {
         self.databases.directory()
+    }
+
+    /// Gives somebody a token at a git provider, as a sign-in by it would.
+    pub fn add_provider_token(&self, user: &str, provider: &str, token: &str) {
+        self.kept.people.add_token(user, provider, token);
     }
 
     /// Makes somebody known to the identity service; [`person`](crate::person) makes one with everything in order.

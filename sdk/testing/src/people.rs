@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use jackfield_sdk::{
     identity::{
-        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey, Role,
-        Session, User,
+        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey,
+        ProviderToken, Role, Session, SignIn, User,
     },
     service::ServiceError,
 };
@@ -27,6 +27,7 @@ struct All {
     sessions: Vec<(String, Session)>,
     keys: Vec<(NewApiKey, ApiKey)>,
     audit: Vec<AuditEntry>,
+    tokens: HashMap<(String, String), ProviderToken>,
 }
 
 impl People {
@@ -40,6 +41,15 @@ impl People {
 
     pub(crate) fn add_session(&self, user: &str, session: Session) {
         self.all().sessions.push((user.to_owned(), session));
+    }
+
+    pub(crate) fn add_token(&self, user: &str, provider: &str, token: &str) {
+        let token = ProviderToken {
+            token: token.to_owned(),
+            expires_ms: None,
+        };
+        let whose = (user.to_owned(), provider.to_owned());
+        self.all().tokens.insert(whose, token);
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<User> {
@@ -173,6 +183,29 @@ impl IdentityService for Memory {
             role: Role::Owner,
         });
         Ok(own.into_iter().collect())
+    }
+
+    async fn sign_in(&self) -> Result<SignIn, ServiceError> {
+        self.process.living()?;
+        Ok(SignIn {
+            provider: "local".to_owned(),
+            auth_url: None,
+        })
+    }
+
+    async fn send_verification(&self, _: String, _: bool) -> Result<bool, ServiceError> {
+        self.process.living()?;
+        Ok(false)
+    }
+
+    async fn renew(&self, user: String) -> Result<Option<User>, ServiceError> {
+        self.process.living()?;
+        Ok(self.kept.people.get(&user))
+    }
+
+    async fn provider_token(&self, user: String, provider: String) -> Result<Option<ProviderToken>, ServiceError> {
+        self.process.living()?;
+        Ok(self.kept.people.all().tokens.get(&(user, provider)).cloned())
     }
 }
 

@@ -261,7 +261,7 @@ async fn an_id_that_stands_in_the_body_is_not_sent_as_a_header() {
 
 #[cfg(feature = "database")]
 mod database {
-    use jackfield_sdk::{database::Statement, prelude::*};
+    use jackfield_sdk::{database::sql, prelude::*};
     use jackfield_testing::{Carrier, TestHost};
 
     struct Ledger(Host);
@@ -286,7 +286,7 @@ mod database {
                         "INSERT INTO entry VALUES (2), (3)",
                         "SELECT SUM(amount) AS sum FROM entry",
                     ];
-                    let rows = self.0.database().batch(all.map(Statement::new).to_vec()).await?;
+                    let rows = self.0.database().batch(all.map(sql).to_vec()).await?;
                     Ok(format!("{:?}", rows[2].value(0, "sum")))
                 })
                 .await?;

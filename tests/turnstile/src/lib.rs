@@ -54,7 +54,10 @@ struct Coin {
     number: u64,
 }
 
-#[plugin(id = "turnstile", capabilities("http:{counter}", "identity:users", "audit"))]
+#[plugin(
+    id = "turnstile",
+    capabilities("http:{counter}", "identity:users", "identity:tokens", "audit")
+)]
 impl Plugin for Turnstile {
     type Config = TurnstileConfig;
 
@@ -71,6 +74,7 @@ impl Plugin for Turnstile {
         routes.add(routes!(about)).add(routes!(slow));
         routes.add(routes!(events)).add(routes!(echo)).add(routes!(panics));
         routes.add(routes!(season)).add(routes!(lock));
+        routes.add(routes!(git));
     }
 
     fn webhooks(hooks: &mut Webhooks<Self>) {
@@ -159,6 +163,16 @@ async fn season(turnstile: This<Turnstile>, who: Person) -> Result<Json<Season>>
         email: user.email,
         organization: who.organization,
     }))
+}
+
+/// The token of whoever calls at a git provider. A real plugin uses it and shows it to nobody.
+#[utoipa::path(get, path = "/turnstile/git/{provider}", responses((status = 200, body = Object), Problem))]
+async fn git(turnstile: This<Turnstile>, who: Person, Path(provider): Path<String>) -> Result<Json<serde_json::Value>> {
+    let token = turnstile.host.identity().provider_token(&who.id, &provider).await?;
+    let token = token.ok_or_else(|| Error::refused(StatusCode::NOT_FOUND, "you have no token there"))?;
+    Ok(Json(
+        serde_json::json!({ "token": token.token, "expires_ms": token.expires_ms }),
+    ))
 }
 
 /// Locks it, which is remembered.

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use jackfield_sdk::{
     identity::{
-        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey, Session,
-        User,
+        ApiKey, AuditEntry, AuditService, CreatedApiKey, EmailChange, IdentityService, Membership, NewApiKey,
+        ProviderToken, Session, SignIn, User,
     },
     service::ServiceError,
 };
@@ -15,6 +15,7 @@ const USERS: &str = "identity:users";
 const ACCOUNTS: &str = "identity:accounts";
 const SESSIONS: &str = "identity:sessions";
 const KEYS: &str = "identity:keys";
+const TOKENS: &str = "identity:tokens";
 
 #[async_trait]
 impl IdentityService for PluginServices {
@@ -57,6 +58,21 @@ impl IdentityService for PluginServices {
     async fn memberships(&self, user: String) -> Result<Vec<Membership>, ServiceError> {
         self.need(USERS)?;
         self.backends.identity.memberships(user).await
+    }
+    async fn sign_in(&self) -> Result<SignIn, ServiceError> {
+        self.backends.identity.sign_in().await
+    }
+    async fn send_verification(&self, user: String, signed_in: bool) -> Result<bool, ServiceError> {
+        self.need(ACCOUNTS)?;
+        self.backends.identity.send_verification(user, signed_in).await
+    }
+    async fn renew(&self, user: String) -> Result<Option<User>, ServiceError> {
+        self.need(ACCOUNTS)?;
+        self.backends.identity.renew(user).await
+    }
+    async fn provider_token(&self, user: String, provider: String) -> Result<Option<ProviderToken>, ServiceError> {
+        self.need(TOKENS)?;
+        self.backends.identity.provider_token(user, provider).await
     }
 }
 

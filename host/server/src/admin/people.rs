@@ -33,6 +33,8 @@ pub(super) fn router() -> Router<Arc<Running>> {
         .route("/api/admin/v1/sign-in-links", post(link))
         .route("/api/admin/v1/keys", post(key))
         .route("/api/admin/v1/audit", get(audit))
+        .route("/api/admin/v1/blocked-domains", get(blocked).post(block))
+        .route("/api/admin/v1/blocked-domains/{domain}", delete(unblock))
 }
 
 async fn users(State(running): Shared) -> Response {
@@ -196,6 +198,56 @@ async fn audit(State(running): Shared, Query(from): Query<From>) -> Response {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Domain {
+    domain: String,
+}
+
+async fn blocked(State(running): Shared) -> Response {
+    match running.identity.blocked_domains().await {
+        Ok(domains) => Json(
+            domains
+                .into_iter()
+                .map(|domain| json!({ "domain": domain }))
+                .collect::<Vec<_>>(),
+        )
+        .into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn block(State(running): Shared, who: Principal, Json(new): Json<Domain>) -> Response {
+    let done = async {
+        let domain = running.identity.block_domain(&new.domain).await?;
+        let noted = entry(&who, "domain.blocked", format!("domain:{domain}"), json!({}));
+        running.identity.record(noted).await?;
+        Ok(domain)
+    };
+    match done.await {
+        Ok(domain) => Json(json!({ "domain": domain })).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn unblock(State(running): Shared, who: Principal, Path(domain): Path<String>) -> Response {
+    let done = async {
+        let was = running.identity.unblock_domain(&domain).await?;
+        let noted = entry(&who, "domain.unblocked", format!("domain:{domain}"), json!({}));
+        running.identity.record(noted).await?;
+        Ok(was)
+    };
+    match done.await {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => answer::error(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            &format!("`{domain}` is not blocked; `jackfield admin blocked-domains list` shows what is"),
+        ),
+        Err(error) => refused(&error),
+    }
+}
+
 /// Whoever operates a local installation first.
 async fn owner(identity: &Identity) -> Result<User, IdentityError> {
     let users = identity.users().await?;
@@ -223,9 +275,16 @@ fn entry(who: &Principal, action: &str, target: String, detail: serde_json::Valu
 
 fn refused(error: &IdentityError) -> Response {
     let status = match error {
-        IdentityError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        IdentityError::Store(_) | IdentityError::Provider(_) | IdentityError::Vault(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         IdentityError::NoPerson(_) => StatusCode::NOT_FOUND,
-        IdentityError::Email(_) | IdentityError::Scope(_) | IdentityError::NotOperator => StatusCode::BAD_REQUEST,
+        IdentityError::Taken | IdentityError::NotLocal(_) => StatusCode::CONFLICT,
+        IdentityError::Email(_)
+        | IdentityError::Domain(_)
+        | IdentityError::Scope(_)
+        | IdentityError::GitProvider(_)
+        | IdentityError::NotOperator => StatusCode::BAD_REQUEST,
     };
     answer::error(status, "NotDone", &error.to_string())
 }

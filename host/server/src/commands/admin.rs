@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, output};
 use crate::{
-    cli::{AdminCommand, AuditCommand, KeysCommand, SessionsCommand, UsersCommand},
+    cli::{AdminCommand, AuditCommand, BlockedDomainsCommand, KeysCommand, SessionsCommand, UsersCommand},
     control,
 };
 
@@ -69,6 +69,24 @@ pub(super) async fn admin(loaded: &Loaded, command: AdminCommand, as_json: bool)
             let new = json!({ "email": email, "name": name, "scopes": scopes });
             shown(&host.post("keys", &new).await?, "key", as_json);
         }
+        AdminCommand::BlockedDomains { command } => match command {
+            BlockedDomainsCommand::List => {
+                output::rows(
+                    &host.get("blocked-domains").await?,
+                    &["domain"],
+                    "none is blocked",
+                    as_json,
+                );
+            }
+            BlockedDomainsCommand::Add { domain } => {
+                let blocked = host.post("blocked-domains", &json!({ "domain": domain })).await?;
+                shown(&blocked, "domain", as_json);
+            }
+            BlockedDomainsCommand::Remove { domain } => {
+                host.call(Method::DELETE, &format!("blocked-domains/{domain}"), None)
+                    .await?;
+            }
+        },
         AdminCommand::Audit {
             command: AuditCommand::Export { after },
         } => export(&host, after).await?,

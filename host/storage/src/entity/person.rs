@@ -35,6 +35,8 @@ pub struct Model {
     pub created_ms: i64,
     /// Last sign-in.
     pub signed_in_ms: Option<i64>,
+    /// When the identity provider said that they may not come in; none when it lets them.
+    pub refused_ms: Option<i64>,
 }
 
 /// None: rows are asked for by what they name.

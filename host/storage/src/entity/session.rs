@@ -23,6 +23,8 @@ pub struct Model {
     pub address: Option<String>,
     /// `User-Agent` of the sign-in.
     pub user_agent: Option<String>,
+    /// Keycloak's grant that it stands on.
+    pub keycloak_grant: Option<String>,
 }
 
 /// None: rows are asked for by what they name.

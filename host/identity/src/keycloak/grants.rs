@@ -1,0 +1,475 @@
+//! What sign-ins leave us: offline sessions at Keycloak, whose refresh tokens say whether somebody may still come in.
+//!
+//! - One refresh of a grant at a time, over all replicas. Who presents the refresh token has said so before, in the row: after
+//!   a crash the same token is presented once more when the lease is over.
+//! - Only an answer that says so ends a grant; a Keycloak that is slow or away changes nothing.
+//! - A person's newest grant outlives its session: webhooks act with it. Older ones end with theirs.
+
+use std::{sync::Arc, time::Duration};
+
+use jackfield_sdk::identity::AuditEntry;
+use jackfield_storage::entity::{keycloak_grant as grant, person, session};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::{
+    Keycloak, PROVIDER,
+    endpoints::{Refusal, Tokens},
+};
+use crate::{
+    change,
+    core::{Identity, millis},
+    error::IdentityError,
+};
+
+/// What a lease lasts longer than the call it is for.
+const AFTER_CALL: Duration = Duration::from_secs(5);
+/// Between two looks at a row that another replica works on.
+const LOOK: Duration = Duration::from_millis(100);
+/// Time that an access token must still have.
+const LEFT_MS: i64 = 30_000;
+/// One that nobody uses, so that it does not end for idleness (30 days, spec/10 §11.2), and so that keys of people who left end.
+const KEEP_ALIVE_MS: i64 = 86_400_000;
+/// One whose person Keycloak refused, to learn when they may again.
+const REFUSED_MS: i64 = 60_000;
+/// How long ended grants are kept.
+const KEPT_MS: i64 = 7 * 86_400_000;
+/// Grants that one look takes up.
+const AT_ONCE: u64 = 100;
+
+/// What a grant gives now.
+pub(crate) enum Access {
+    Token(SecretString),
+    /// The grant is over.
+    Over,
+    /// Keycloak does not let the person in.
+    Refused,
+}
+
+impl Keycloak {
+    /// Keeps what a sign-in brought; gives the grant's id.
+    pub(super) async fn keep_grant(
+        &self,
+        identity: &Identity,
+        person: &str,
+        sid: &str,
+        tokens: &Tokens,
+    ) -> Result<String, IdentityError> {
+        let refresh = tokens.refresh_token.as_ref();
+        let refresh = refresh.ok_or_else(|| IdentityError::Provider("Keycloak gave no refresh token".to_owned()))?;
+        let (id, now) = (Uuid::new_v4().to_string(), identity.now());
+        let row = grant::ActiveModel {
+            refresh_token: Set(self.seal(&id, "refresh_token", refresh)?),
+            access_token: Set(Some(self.seal(&id, "access_token", &tokens.access_token)?)),
+            id_token: Set(tokens
+                .id_token
+                .as_ref()
+                .map(|token| self.seal(&id, "id_token", token))
+                .transpose()?),
+            access_expires_ms: Set(Some(now + tokens.expires_in.saturating_mul(1000))),
+            id: Set(id.clone()),
+            person: Set(person.to_owned()),
+            sid: Set(sid.to_owned()),
+            created_ms: Set(now),
+            confirmed_ms: Set(now),
+            lease: Set(None),
+            lease_ends_ms: Set(None),
+            ended_ms: Set(None),
+        };
+        row.insert(identity.write()).await?;
+        Ok(id)
+    }
+
+    /// An access token of the person's newest grant; none when they have to sign in first.
+    pub(super) async fn access(
+        &self,
+        identity: &Identity,
+        person: &str,
+    ) -> Result<Option<SecretString>, IdentityError> {
+        let Some(newest) = self.newest(identity, person).await? else {
+            return Ok(None);
+        };
+        match self.refresh(identity, &newest.id, None).await? {
+            Access::Token(token) => Ok(Some(token)),
+            Access::Over | Access::Refused => Ok(None),
+        }
+    }
+
+    /// An access token of a grant. With `since_ms`, Keycloak has said after that time that the grant is good.
+    pub(super) async fn refresh(
+        &self,
+        identity: &Identity,
+        id: &str,
+        since_ms: Option<i64>,
+    ) -> Result<Access, IdentityError> {
+        let flight = self.flights.of(id);
+        let _alone = flight.lock().await;
+        let lease_for = self.settings.timeout + AFTER_CALL;
+        let give_up = tokio::time::Instant::now() + lease_for;
+        loop {
+            let row = grant::Entity::find_by_id(id).one(identity.write()).await?;
+            let Some(row) = row.filter(|row| row.ended_ms.is_none()) else {
+                return Ok(Access::Over);
+            };
+            let now = identity.now();
+            let lives = row.access_expires_ms.is_some_and(|ends| ends > now + LEFT_MS);
+            let confirmed = since_ms.is_none_or(|since| row.confirmed_ms >= since);
+            if let (true, true, Some(token)) = (lives, confirmed, &row.access_token) {
+                return Ok(Access::Token(self.unseal(id, "access_token", token)?));
+            }
+            let lease = Uuid::new_v4().to_string();
+            let free = Condition::any()
+                .add(grant::Column::LeaseEndsMs.is_null())
+                .add(grant::Column::LeaseEndsMs.lte(now));
+            let taken = grant::Entity::update_many()
+                .col_expr(grant::Column::Lease, Expr::value(lease.clone()))
+                .col_expr(grant::Column::LeaseEndsMs, Expr::value(now + millis(lease_for)))
+                .filter(grant::Column::Id.eq(id))
+                .filter(grant::Column::EndedMs.is_null())
+                .filter(free)
+                .exec(identity.write())
+                .await?;
+            if taken.rows_affected > 0 {
+                return self.present(identity, row, &lease).await;
+            }
+            if tokio::time::Instant::now() >= give_up {
+                return Err(IdentityError::Provider(
+                    "another replica is still asking Keycloak".to_owned(),
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Presents the refresh token of a row that is leased to us.
+    async fn present(&self, identity: &Identity, row: grant::Model, lease: &str) -> Result<Access, IdentityError> {
+        // What another replica wrote between our look and our lease is what counts.
+        let row = grant::Entity::find_by_id(&row.id)
+            .one(identity.write())
+            .await?
+            .unwrap_or(row);
+        let token = self.unseal(&row.id, "refresh_token", &row.refresh_token)?;
+        match self.endpoints.refresh(&token).await {
+            Ok(tokens) => {
+                self.renew(identity, &row, lease, &tokens).await?;
+                Ok(Access::Token(tokens.access_token))
+            }
+            Err(error) => {
+                let free = grant::Entity::update_many()
+                    .col_expr(grant::Column::Lease, Expr::value(Option::<String>::None))
+                    .col_expr(grant::Column::LeaseEndsMs, Expr::value(Option::<i64>::None))
+                    .filter(grant::Column::Id.eq(&row.id))
+                    .filter(grant::Column::Lease.eq(lease));
+                let freed = free.exec(identity.write()).await?;
+                match error.refusal() {
+                    // Whoever has the lease now decides.
+                    Some(_) if freed.rows_affected == 0 => {
+                        Err(IdentityError::Provider("the answer came after the lease".to_owned()))
+                    }
+                    Some(Refusal::Over) => {
+                        tracing::info!(person = row.person, %error, "a grant is over");
+                        self.end_grant(identity, &row.id, PROVIDER).await?;
+                        self.look_whether_gone(identity, &row.person).await?;
+                        Ok(Access::Over)
+                    }
+                    Some(Refusal::Person) => {
+                        self.set_refused(identity, &row.person, true).await?;
+                        Ok(Access::Refused)
+                    }
+                    Some(Refusal::Ours) | None => Err(IdentityError::Provider(error.to_string())),
+                }
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        identity: &Identity,
+        row: &grant::Model,
+        lease: &str,
+        tokens: &Tokens,
+    ) -> Result<(), IdentityError> {
+        let now = identity.now();
+        let access = self.seal(&row.id, "access_token", &tokens.access_token)?;
+        let mut update = grant::Entity::update_many()
+            .col_expr(grant::Column::AccessToken, Expr::value(Some(access)))
+            .col_expr(
+                grant::Column::AccessExpiresMs,
+                Expr::value(Some(now + tokens.expires_in.saturating_mul(1000))),
+            )
+            .col_expr(grant::Column::ConfirmedMs, Expr::value(now))
+            .col_expr(grant::Column::Lease, Expr::value(Option::<String>::None))
+            .col_expr(grant::Column::LeaseEndsMs, Expr::value(Option::<i64>::None));
+        let columns = [
+            (grant::Column::RefreshToken, "refresh_token", &tokens.refresh_token),
+            (grant::Column::IdToken, "id_token", &tokens.id_token),
+        ];
+        for (column, name, token) in columns {
+            if let Some(token) = token {
+                update = update.col_expr(column, Expr::value(self.seal(&row.id, name, token)?));
+            }
+        }
+        update
+            .filter(grant::Column::Id.eq(&row.id))
+            .filter(grant::Column::Lease.eq(lease))
+            .exec(identity.write())
+            .await?;
+        self.set_refused(identity, &row.person, false).await?;
+        if let Some(token) = &tokens.id_token {
+            self.follow(identity, &row.person, token).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what Keycloak says of a person now: another address, and that it is verified.
+    async fn follow(&self, identity: &Identity, person: &str, token: &SecretString) -> Result<(), IdentityError> {
+        match self.refreshed_claims(token).await {
+            Ok(claims) if claims.sub == person => match identity.take_over(person, claims.arrival()).await {
+                Err(IdentityError::Taken) => {
+                    tracing::warn!(person, "Keycloak names an address that somebody else has verified here");
+                    Ok(())
+                }
+                done => done,
+            },
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "an ID token of a refresh is not believed");
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks Keycloak what it says of a person now.
+    pub(super) async fn renew_person(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
+        let now = identity.now();
+        let newest = self.newest(identity, person).await?;
+        match newest {
+            Some(newest) => self.refresh(identity, &newest.id, Some(now)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn newest(&self, identity: &Identity, person: &str) -> Result<Option<grant::Model>, IdentityError> {
+        let newest = grant::Entity::find()
+            .filter(grant::Column::Person.eq(person))
+            .filter(grant::Column::EndedMs.is_null())
+            .order_by_desc(grant::Column::CreatedMs)
+            .one(identity.read());
+        Ok(newest.await?)
+    }
+
+    /// Ends a grant, and the sessions that stand on it.
+    pub(super) async fn end_grant(&self, identity: &Identity, id: &str, actor: &str) -> Result<(), IdentityError> {
+        let now = identity.now();
+        grant::Entity::update_many()
+            .col_expr(grant::Column::EndedMs, Expr::value(now))
+            .filter(grant::Column::Id.eq(id))
+            .filter(grant::Column::EndedMs.is_null())
+            .exec(identity.write())
+            .await?;
+        self.end_sessions_on(identity, &[id.to_owned()], actor).await
+    }
+
+    /// Ends the open sessions that stand on these grants; the grants stay.
+    pub(super) async fn end_sessions_on(
+        &self,
+        identity: &Identity,
+        grants: &[String],
+        actor: &str,
+    ) -> Result<(), IdentityError> {
+        let open = session::Entity::find()
+            .filter(session::Column::KeycloakGrant.is_in(grants.to_vec()))
+            .filter(session::Column::EndedMs.is_null())
+            .all(identity.write())
+            .await?;
+        for row in open {
+            if !identity.close_session(&row.person, &row.id).await? {
+                continue;
+            }
+            let entry = AuditEntry {
+                actor: actor.to_owned(),
+                action: "session.ended".to_owned(),
+                target: change::session(&row.id),
+                address: None,
+                detail: serde_json::json!({ "person": row.person }),
+            };
+            identity.record(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// A person whose grant is over may have lost their account with it.
+    async fn look_whether_gone(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
+        match self.admin.lets_in(person).await {
+            Ok(lets_in) => self.set_refused(identity, person, !lets_in).await,
+            Err(error) => {
+                tracing::warn!(%error, "Keycloak cannot be asked about an account");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn set_refused(
+        &self,
+        identity: &Identity,
+        person: &str,
+        refused: bool,
+    ) -> Result<(), IdentityError> {
+        let now = identity.now();
+        let tx = identity.0.database.begin().await?;
+        let other = if refused {
+            person::Column::RefusedMs.is_null()
+        } else {
+            person::Column::RefusedMs.is_not_null()
+        };
+        let changed = person::Entity::update_many()
+            .col_expr(person::Column::RefusedMs, Expr::value(refused.then_some(now)))
+            .filter(person::Column::Id.eq(person))
+            .filter(other)
+            .exec(&tx)
+            .await?;
+        if changed.rows_affected > 0 {
+            identity.changed(&tx, change::person(person)).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Asks Keycloak about the grants of somebody who is there whose access tokens have ended: as often as their life says.
+    pub(super) async fn confirm(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
+        let now = identity.now();
+        let stale = grant::Entity::find()
+            .filter(grant::Column::Person.eq(person))
+            .filter(grant::Column::EndedMs.is_null())
+            .filter(grant::Column::AccessExpiresMs.lte(now))
+            .limit(AT_ONCE)
+            .all(identity.read())
+            .await?;
+        for row in stale {
+            self.refresh(identity, &row.id, Some(now)).await?;
+        }
+        Ok(())
+    }
+
+    /// Grants that nobody uses and whose turn it is.
+    pub(super) async fn due(&self, identity: &Identity) -> Result<Vec<String>, IdentityError> {
+        let now = identity.now();
+        let old = grant::Entity::find()
+            .filter(grant::Column::EndedMs.is_null())
+            .filter(grant::Column::ConfirmedMs.lt(now - KEEP_ALIVE_MS))
+            .order_by_asc(grant::Column::ConfirmedMs)
+            .limit(AT_ONCE)
+            .all(identity.read())
+            .await?;
+        let refused = person::Entity::find()
+            .filter(person::Column::RefusedMs.lt(now - REFUSED_MS))
+            .order_by_desc(person::Column::RefusedMs)
+            .limit(AT_ONCE)
+            .all(identity.read())
+            .await?;
+        let refused: Vec<String> = refused.into_iter().map(|row| row.id).collect();
+        let theirs = grant::Entity::find()
+            .filter(grant::Column::Person.is_in(refused))
+            .filter(grant::Column::EndedMs.is_null())
+            .limit(AT_ONCE)
+            .all(identity.read())
+            .await?;
+        Ok(old.into_iter().chain(theirs).map(|row| row.id).collect())
+    }
+
+    /// Ends grants that no session stands on any more, but for the newest; at Keycloak too.
+    pub(super) async fn tidy(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
+        let all = grant::Entity::find()
+            .filter(grant::Column::Person.eq(person))
+            .filter(grant::Column::EndedMs.is_null())
+            .order_by_desc(grant::Column::CreatedMs)
+            .order_by_desc(grant::Column::Id)
+            .all(identity.write())
+            .await?;
+        let used: Vec<Option<String>> = identity
+            .open_sessions(person)
+            .await?
+            .into_iter()
+            .map(|row| row.keycloak_grant)
+            .collect();
+        for row in all.into_iter().skip(1) {
+            if used.contains(&Some(row.id.clone())) {
+                continue;
+            }
+            let token = self.unseal(&row.id, "refresh_token", &row.refresh_token)?;
+            match self.endpoints.end(&token).await {
+                Ok(()) => {}
+                Err(error) if error.refusal().is_some() => {}
+                // It is tried again when the person comes or goes next.
+                Err(error) => return Err(IdentityError::Provider(error.to_string())),
+            }
+            self.end_grant(identity, &row.id, PROVIDER).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the browser's session at Keycloak, where it has one, after a session of ours ended. Tells nobody who waits.
+    pub(super) async fn log_out(&self, identity: &Identity, id: &str) -> Result<(), IdentityError> {
+        let row = grant::Entity::find_by_id(id).one(identity.read()).await?;
+        let Some((row, token)) = row.and_then(|mut row| row.id_token.take().map(|token| (row, token))) else {
+            return Ok(());
+        };
+        let token = self.unseal(&row.id, "id_token", &token)?;
+        match self.endpoints.end_browser_session(&token).await {
+            Err(error) if error.refusal().is_none() => Err(IdentityError::Provider(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn forget_grants(&self, identity: &Identity) -> Result<(), IdentityError> {
+        grant::Entity::delete_many()
+            .filter(grant::Column::EndedMs.lt(identity.now() - KEPT_MS))
+            .exec(identity.write())
+            .await?;
+        Ok(())
+    }
+
+    fn seal(&self, id: &str, column: &str, token: &SecretString) -> Result<Vec<u8>, IdentityError> {
+        let row = format!("keycloak_grant/{id}/{column}");
+        Ok(self.vault.seal(&row, token.expose_secret().as_bytes())?)
+    }
+
+    fn unseal(&self, id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, IdentityError> {
+        let row = format!("keycloak_grant/{id}/{column}");
+        crate::keycloak::text(self.vault.unseal(&row, sealed)?)
+    }
+}
+
+/// What there is to do beside requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Work {
+    /// Somebody is there.
+    Confirm(String),
+    /// A grant's turn.
+    Refresh(String),
+    /// A session ended, or a new one began.
+    Tidy(String),
+    /// A session on this grant ended.
+    LogOut(String),
+}
+
+impl Keycloak {
+    pub(super) async fn work(self: Arc<Self>, identity: Identity, work: Work) {
+        let done = match &work {
+            Work::Confirm(person) => self.confirm(&identity, person).await,
+            Work::Refresh(id) => {
+                let now = identity.now();
+                self.refresh(&identity, id, Some(now)).await.map(drop)
+            }
+            Work::Tidy(person) => self.tidy(&identity, person).await,
+            Work::LogOut(id) => self.log_out(&identity, id).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "Keycloak could not be asked; it is asked again later");
+        }
+    }
+}
