@@ -72,6 +72,10 @@ service! {
         2 => fn put(tenant: String, name: String, value: Bytes) -> ();
         /// Removes a secret.
         3 => fn delete(tenant: String, name: String) -> ();
+        /// Seals a value that is kept elsewhere, for this place.
+        4 => fn seal(tenant: String, name: String, value: Bytes) -> Bytes;
+        /// Opens what was sealed for this place.
+        5 => fn open(tenant: String, name: String, sealed: Bytes) -> Bytes;
     }
 }
 
@@ -428,6 +432,18 @@ impl Vault {
     /// Removes a secret.
     pub async fn delete(&self, tenant: &str, name: &str) -> Result<()> {
         Ok(self.0.vault().delete(tenant.to_owned(), name.to_owned()).await?)
+    }
+
+    /// Seals a value that is kept elsewhere: in a row, or in a job's payload. Under another tenant or name it does not open.
+    pub async fn seal(&self, tenant: &str, name: &str, value: &Secret) -> Result<Bytes> {
+        let value = Bytes::copy_from_slice(value.expose().as_bytes());
+        Ok(self.0.vault().seal(tenant.to_owned(), name.to_owned(), value).await?)
+    }
+
+    /// Opens what [`seal`](Self::seal) gave; an error when it was changed, or is of another place.
+    pub async fn open(&self, tenant: &str, name: &str, sealed: Bytes) -> Result<Secret> {
+        let opened = self.0.vault().open(tenant.to_owned(), name.to_owned(), sealed);
+        Ok(Secret::new(String::from_utf8(opened.await?.into())?))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, host::Services, service::service};
+use crate::{error::Result, host::Services, principal::Person, service::service};
 
 service! {
     /// People and what is theirs. Each method names the capability it needs.
@@ -220,6 +220,25 @@ pub struct AuditEntry {
     pub address: Option<String>,
     /// More, as JSON; no secrets.
     pub detail: serde_json::Value,
+}
+
+impl AuditEntry {
+    /// What a person did, from where they called.
+    pub fn of(who: &Person, action: &str, target: impl Into<String>) -> Self {
+        Self {
+            actor: who.id.clone(),
+            action: action.to_owned(),
+            target: target.into(),
+            address: who.address.map(|address| address.to_string()),
+            detail: serde_json::json!({}),
+        }
+    }
+
+    /// Says more; no secrets.
+    pub fn detail(mut self, detail: serde_json::Value) -> Self {
+        self.detail = detail;
+        self
+    }
 }
 
 /// People and what is theirs.

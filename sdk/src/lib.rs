@@ -36,7 +36,7 @@ pub mod webhook;
 pub use hooks::{JobBuilder, Jobs, SecretsCall, VerifyCall, WebhookBuilder, Webhooks};
 pub use jackfield_sdk_macros::{Config, migrations, plugin};
 pub use plugin::{Plugin, Reconfigured};
-pub use principal::{Person, Principal, PrincipalKind};
+pub use principal::{ClientAddress, Person, Principal, PrincipalKind};
 pub use routes::{NoContent, Routes, Shared, This};
 
 pub use axum;
@@ -50,7 +50,7 @@ pub use utoipa;
 /// Everything an author needs, in one line.
 pub mod prelude {
     pub use crate::{
-        Config, Jobs, NoContent, Person, Plugin, Principal, Reconfigured, Routes, This, Webhooks,
+        ClientAddress, Config, Jobs, NoContent, Person, Plugin, Principal, Reconfigured, Routes, This, Webhooks,
         config::{Seconds, Secret, SigningSecrets},
         database::{Database, Transaction, sql},
         error::{Error, Problem, Result},

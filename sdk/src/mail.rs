@@ -5,6 +5,9 @@
 //! tried again, and stands in `jackfield deliveries list --plugin email`. While no plugin mounts mail, sending is
 //! refused as [`Unavailable`](crate::service::ServiceError::Unavailable) with the settings to set.
 //!
+//! A value `link` that begins with `/` leads to this host: its public address is put before it, so that no request says where
+//! a link leads. Values are sealed as long as the mail is stored, because a link may be a secret: no list of jobs shows them.
+//!
 //! ```
 //! use jackfield_sdk::prelude::*;
 //!
@@ -33,17 +36,19 @@ service! {
     pub trait MailService = 10, serve_mail {
         /// Stores a mail to be sent; the same key gives the same mail. Gives the id of the job that sends it.
         1 => fn send(mail: NewMail) -> Uuid;
+        /// Whether a plugin mounts mail, so that what is sent now is stored.
+        2 => fn ready() -> bool;
     }
 }
 
-/// A mail to be sent: what [`Mail::send`] takes, and the payload of the job `send` of the plugin that mounts mail.
+/// A mail to be sent: what [`Mail::send`] takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewMail {
     /// One mailbox: `ada@example.com` or `Ada <ada@example.com>`.
     pub to: String,
     /// Name of a template, such as `sign-in-link`.
     pub template: String,
-    /// What the template is filled with.
+    /// What the template is filled with; a `link` that begins with `/` leads to this host.
     #[serde(default)]
     pub values: Map<String, Value>,
     /// Dedup key; the same key within 30 days is the same mail.
@@ -85,6 +90,24 @@ impl NewMail {
     }
 }
 
+/// A mail that is stored: the payload of the job `send` of the plugin that mounts mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMail {
+    /// As in [`NewMail`].
+    pub to: String,
+    /// As in [`NewMail`].
+    pub template: String,
+    /// Values that are no secrets.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub values: Map<String, Value>,
+    /// The other values: a JSON object, sealed by the host for the place [`SEALED`] of the plugin's vault, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
+}
+
+/// Where in its vault, without a tenant, the plugin that mounts mail opens [`StoredMail::sealed`].
+pub const SEALED: &str = "mail";
+
 /// Mail handle.
 #[derive(Clone)]
 pub struct Mail(pub(crate) Arc<dyn Services>);
@@ -93,5 +116,10 @@ impl Mail {
     /// Stores a mail to be sent; returns after the commit that holds it. Gives the id of the job that sends it.
     pub async fn send(&self, mail: NewMail) -> Result<Uuid> {
         Ok(self.0.mail().send(mail).await?)
+    }
+
+    /// Whether a plugin mounts mail, so that what is sent now is stored.
+    pub async fn ready(&self) -> Result<bool> {
+        Ok(self.0.mail().ready().await?)
     }
 }

@@ -1,7 +1,9 @@
 //! Who calls a route.
 
+use std::{convert::Infallible, net::IpAddr};
+
 use axum::extract::FromRequestParts;
-use http::{StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
@@ -10,6 +12,9 @@ use crate::error::Problem;
 pub const OPERATOR: &str = "operator";
 /// Every scope but [`OPERATOR`]: what a person who is signed in holds.
 pub const ALL: &str = "*";
+
+/// Header in which the host tells a plugin the client's address. What a client sends under this name is dropped.
+pub const CLIENT_ADDRESS: &str = "x-jackfield-client-address";
 
 /// Who calls. The host puts it into the request; a handler that extracts it is never reached by the anonymous.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,11 +78,14 @@ pub struct Person {
     pub organization: String,
     /// Public id of the session; none when an API key calls.
     pub session: Option<String>,
+    /// The client's address, for the audit trail; none on the control socket.
+    pub address: Option<IpAddr>,
 }
 
 impl Person {
-    fn of(principal: &Principal) -> Option<Self> {
+    fn of(principal: &Principal, address: Option<IpAddr>) -> Option<Self> {
         Some(Self {
+            address,
             id: principal.user.clone()?,
             organization: principal.organization.clone()?,
             session: principal.session.clone(),
@@ -90,13 +98,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
-        Self::of(&principal).ok_or_else(|| {
+        Self::of(&principal, client(&parts.headers)).ok_or_else(|| {
             Problem::new(
                 StatusCode::FORBIDDEN,
                 "this is for people: sign in, or send an API key of one",
             )
         })
     }
+}
+
+/// The client's address, as the host found it behind the proxies that it trusts; none on the control socket. Also the
+/// anonymous have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(client(&parts.headers)))
+    }
+}
+
+fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(CLIENT_ADDRESS)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -131,7 +156,7 @@ mod tests {
 
     #[test]
     fn who_stands_for_nobody_is_no_person() {
-        assert_eq!(Person::of(&principal(PrincipalKind::Operator, &[])), None);
+        assert_eq!(Person::of(&principal(PrincipalKind::Operator, &[]), None), None);
     }
 
     #[test]

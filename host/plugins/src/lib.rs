@@ -24,7 +24,7 @@ pub use code::{BuiltinCode, Code};
 pub use generation::Generation;
 pub use guard::{Believing, Guard, NoIdentity, Passed, Rules};
 pub use lifecycle::{ChangeError, PluginRow, Plugins};
-pub use mail::{KeepMail, Mail};
+pub use mail::{HostMail, KeepMail, Mail};
 pub use services::{Backends, PluginServices};
 pub use table::{Conflict, HOST, RouteRow, RouteTable};
 pub use wanted::{Enablement, PluginState, Wanted};

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use jackfield_edge::{RouteLabel, body::Keeping};
+use jackfield_edge::{ClientAddr, RouteLabel, body::Keeping};
+use jackfield_sdk::principal::CLIENT_ADDRESS;
 
 use crate::{
     lifecycle::Plugins,
@@ -59,6 +60,7 @@ impl Plugins {
             Ok(passed) => passed,
             Err(refusal) => return refusal,
         };
+        tell_address(&mut request);
         let mut response = self.run_passed(route, request).await;
         self.guard().leave(&passed, &mut response);
         response
@@ -104,6 +106,16 @@ impl Plugins {
                 )
             }
         }
+    }
+}
+
+/// A header reaches a plugin however it is carried. What the client says of its own address is not believed.
+fn tell_address(request: &mut Request<Body>) {
+    let address = request.extensions().get::<ClientAddr>().map(|address| address.0);
+    let headers = request.headers_mut();
+    headers.remove(CLIENT_ADDRESS);
+    if let Some(value) = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
+        headers.insert(CLIENT_ADDRESS, value);
     }
 }
 

@@ -218,6 +218,14 @@ impl VaultService for PluginServices {
         self.need("vault")?;
         self.backends.vault.delete(self.own(&tenant), name).await
     }
+    async fn seal(&self, tenant: String, name: String, value: Bytes) -> Result<Bytes, ServiceError> {
+        self.need("vault")?;
+        self.backends.vault.seal(self.own(&tenant), name, value).await
+    }
+    async fn open(&self, tenant: String, name: String, sealed: Bytes) -> Result<Bytes, ServiceError> {
+        self.need("vault")?;
+        self.backends.vault.open(self.own(&tenant), name, sealed).await
+    }
 }
 
 #[async_trait]
@@ -313,6 +321,11 @@ impl JobService for PluginServices {
 impl MailService for PluginServices {
     async fn send(&self, mail: NewMail) -> Result<Uuid, ServiceError> {
         self.need("mail")?;
-        self.backends.mail.send(&self.inbox, &self.plugin, mail).await
+        let Backends { mail: way, vault, .. } = &self.backends;
+        way.send(&self.inbox, vault.as_ref(), &self.plugin, mail).await
+    }
+    async fn ready(&self) -> Result<bool, ServiceError> {
+        self.need("mail")?;
+        Ok(self.backends.mail.is_ready())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - The key ring holds several keys: the last one seals, every one opens. A sealed value names its key.
 //! - A sealed value is bound to its place: copied to another row it does not open.
+//! - What is sealed for a row of somebody else's is given back as bytes: its key's id, a line break, nonce and ciphertext.
 //! - All replicas on one database need the same ring. A host whose ring does not open what the others seal says so at
 //!   start, and refuses to read or write secrets; the rest of it serves.
 
@@ -87,32 +88,6 @@ impl Vault {
         self.database.write.execute_raw(statement).await.map(|_| ())
     }
 
-    /// Seals a value that is kept in another table, bound to its row: `row` names table, id and column.
-    pub fn seal(&self, row: &str, value: &[u8]) -> Result<Vec<u8>, ServiceError> {
-        self.usable()?;
-        let sealed = self.ring.seal(&of_row(row), value);
-        let sealed = sealed.map_err(|error| ServiceError::invalid(error.to_string()))?;
-        // Names of keys hold no line break.
-        Ok([sealed.key.as_bytes(), b"\n", &sealed.bytes].concat())
-    }
-
-    /// Opens what [`seal`](Self::seal) made for that row.
-    pub fn unseal(&self, row: &str, sealed: &[u8]) -> Result<Bytes, ServiceError> {
-        self.usable()?;
-        let broken = || ServiceError::invalid(format!("what is sealed in {row} is not complete"));
-        let end = sealed.iter().position(|byte| *byte == b'\n').ok_or_else(broken)?;
-        let (key, bytes) = (&sealed[..end], &sealed[end + 1..]);
-        let sealed = Sealed {
-            key: String::from_utf8(key.to_vec()).map_err(|_| broken())?,
-            bytes: bytes.to_vec(),
-        };
-        match self.ring.open(&of_row(row), &sealed) {
-            Ok(opened) => Ok(opened),
-            Err(KeyRingError::Unknown(key)) => Err(unknown(&key)),
-            Err(error) => Err(ServiceError::invalid(format!("{row}: {error}"))),
-        }
-    }
-
     fn usable(&self) -> Result<(), ServiceError> {
         match &self.unknown {
             Some(key) => Err(unknown(key)),
@@ -135,9 +110,9 @@ fn place(tenant: &str, name: &str) -> String {
     format!("vault/{}:{tenant}/{name}", tenant.len())
 }
 
-/// Never the place of a secret of the table `secret`.
-fn of_row(row: &str) -> String {
-    format!("row/{row}")
+/// As [`place`], and never the same: what is kept elsewhere is no row of the vault.
+fn elsewhere(tenant: &str, name: &str) -> String {
+    format!("sealed/{}:{tenant}/{name}", tenant.len())
 }
 
 fn away(error: DbErr) -> ServiceError {
@@ -172,6 +147,29 @@ impl VaultService for Vault {
     async fn delete(&self, tenant: String, name: String) -> Result<(), ServiceError> {
         let text = "DELETE FROM secret WHERE place = $1";
         self.execute(text, &place(&tenant, &name), None).await.map_err(away)
+    }
+
+    async fn seal(&self, tenant: String, name: String, value: Bytes) -> Result<Bytes, ServiceError> {
+        self.usable()?;
+        let sealed = self.ring.seal(&elsewhere(&tenant, &name), &value);
+        let sealed = sealed.map_err(|error| ServiceError::invalid(error.to_string()))?;
+        let key = sealed.key.into_bytes().into_iter();
+        Ok(key.chain([b'\n']).chain(sealed.bytes).collect())
+    }
+
+    async fn open(&self, tenant: String, name: String, sealed: Bytes) -> Result<Bytes, ServiceError> {
+        let unsound = |why: &str| ServiceError::invalid(format!("the sealed value `{name}`: {why}"));
+        let end = sealed.iter().position(|byte| *byte == b'\n');
+        let (key, bytes) = sealed.split_at(end.ok_or_else(|| unsound("it names no key"))?);
+        let sealed = Sealed {
+            key: String::from_utf8_lossy(key).into_owned(),
+            bytes: bytes[1..].to_vec(),
+        };
+        match self.ring.open(&elsewhere(&tenant, &name), &sealed) {
+            Ok(opened) => Ok(opened),
+            Err(KeyRingError::Unknown(key)) => Err(unknown(&key)),
+            Err(error) => Err(unsound(&error.to_string())),
+        }
     }
 }
 

@@ -196,13 +196,7 @@ async fn delete(
 
 impl ApiKeys {
     async fn note(&self, who: &Person, action: &str, id: i64, detail: serde_json::Value) -> Result<()> {
-        let entry = AuditEntry {
-            actor: who.id.clone(),
-            action: action.to_owned(),
-            target: format!("key:{id}"),
-            address: None,
-            detail,
-        };
+        let entry = AuditEntry::of(who, action, format!("key:{id}")).detail(detail);
         self.host.audit().record(entry).await
     }
 }

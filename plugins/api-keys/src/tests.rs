@@ -16,6 +16,9 @@ async fn a_key_is_shown_once_and_listed_without_its_secret() {
     let made = host
         .post("/api/keys")
         .as_user("ann")
+        // A client does not say where it is.
+        .header("x-jackfield-client-address", "198.51.100.1")
+        .from_address("203.0.113.9")
         .json(&json!({ "name": "ci", "scopes": ["orders:read"] }))
         .await;
     assert_eq!(made.status(), StatusCode::OK, "{}", made.text());
@@ -35,6 +38,7 @@ async fn a_key_is_shown_once_and_listed_without_its_secret() {
         (trail.len(), trail[0].action.as_str(), trail[0].actor.as_str()),
         (1, "key.created", "ann")
     );
+    assert_eq!(trail[0].address.as_deref(), Some("203.0.113.9"));
     assert!(!trail[0].detail.to_string().contains(key));
 }
 

@@ -1,6 +1,6 @@
 //! E-mail: sends what other plugins hand to `host.mail()`, over SMTP.
 //!
-//! The host stores each mail as a job `send`. The job renders its template and hands it to the relay in one durable step. The
+//! The host stores each mail as a job `send`, with its values sealed. The job renders its template and hands it to the relay in one durable step. The
 //! Message-ID comes from the step's key, so a mail that is sent again, because a crash or a lost answer left open whether the
 //! relay had taken it, is recognisable as the same message.
 
@@ -10,7 +10,12 @@ mod settings;
 
 use std::time::{Duration, SystemTime};
 
-use jackfield_sdk::{health::HealthStatus, prelude::*};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jackfield_sdk::{
+    health::HealthStatus,
+    mail::{SEALED, StoredMail},
+    prelude::*,
+};
 use lettre::{
     Message,
     message::{
@@ -18,6 +23,8 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
+
+use serde_json::{Map, Value};
 
 pub use crate::settings::{EmailConfig, StartTls};
 use crate::{
@@ -41,9 +48,10 @@ pub struct Email {
     reply_to: Option<Mailbox>,
     product: String,
     clock: jackfield_sdk::host::Clock,
+    vault: Vault,
 }
 
-#[plugin(id = "email")]
+#[plugin(id = "email", capabilities("vault"))]
 impl Plugin for Email {
     type Config = EmailConfig;
 
@@ -74,6 +82,7 @@ impl Plugin for Email {
             reply_to: reply_to.transpose()?,
             product: config.product,
             clock: host.clock(),
+            vault: host.vault(),
         })
     }
 
@@ -94,10 +103,11 @@ impl Plugin for Email {
 }
 
 impl Email {
-    async fn send(&self, run: Run, Json(mail): Json<NewMail>) -> Result<Outcome> {
+    async fn send(&self, run: Run, Json(mail): Json<StoredMail>) -> Result<Outcome> {
         // Nothing of this leaves the process, and a mail that cannot be written never will be.
         let to = mailbox("to", &mail.to)?;
-        let letter = self.letters.write(&mail.template, &mail.values, &self.product)?;
+        let values = self.values(&mail).await?;
+        let letter = self.letters.write(&mail.template, &values, &self.product)?;
         let accepted = run
             .step("smtp", |attempt| async move {
                 let message = self.message(to, &letter, attempt.key())?;
@@ -105,6 +115,22 @@ impl Email {
             })
             .await?;
         outcome(&mail, &accepted)
+    }
+
+    /// What the template is filled with: opened now, so that a link stands in clear in no row.
+    async fn values(&self, mail: &StoredMail) -> Result<Map<String, Value>> {
+        let mut values = mail.values.clone();
+        if let Some(sealed) = &mail.sealed {
+            let unread =
+                |why: &dyn std::fmt::Display| Error::permanent(format!("the mail's values cannot be read: {why}"));
+            let sealed = BASE64_STANDARD.decode(sealed).map_err(|error| unread(&error))?;
+            let opened = self.vault.open("", SEALED, sealed.into()).await?;
+            // An error of the parser quotes nothing of what it reads, but for one kind; so it is not told.
+            let opened: Map<String, Value> =
+                serde_json::from_str(opened.expose()).map_err(|_| unread(&"they are no JSON object"))?;
+            values.extend(opened);
+        }
+        Ok(values)
     }
 
     fn message(&self, to: Mailbox, letter: &Letter, key: &str) -> Result<(String, Message)> {
@@ -138,7 +164,7 @@ fn message_id(key: &str, domain: &str) -> String {
     format!("<{local}@{domain}>")
 }
 
-fn outcome(mail: &NewMail, accepted: &Accepted) -> Result<Outcome> {
+fn outcome(mail: &StoredMail, accepted: &Accepted) -> Result<Outcome> {
     let (template, to) = (&mail.template, &mail.to);
     let summary = format!("{template} to {to}: {} took it ({})", accepted.relay, accepted.answer);
     Outcome::done(summary).with(accepted)

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, IntoFuture},
+    net::IpAddr,
     pin::Pin,
 };
 
@@ -9,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use jackfield_edge::ClientAddr;
 use jackfield_sdk::{Principal, PrincipalKind, principal::ALL};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -34,6 +36,7 @@ impl TestHost {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             principal: None,
+            address: None,
         }
     }
 
@@ -68,6 +71,7 @@ pub struct Call<'h> {
     headers: HeaderMap,
     body: Bytes,
     principal: Option<Principal>,
+    address: Option<IpAddr>,
 }
 
 impl Call<'_> {
@@ -113,6 +117,13 @@ impl Call<'_> {
         self
     }
 
+    /// From this address. Panics when it is none.
+    pub fn from_address(mut self, address: &str) -> Self {
+        let parsed = address.parse();
+        self.address = Some(parsed.unwrap_or_else(|_| panic!("`{address}` is no IP address")));
+        self
+    }
+
     /// A JSON body.
     pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Self {
         self.body = written(body);
@@ -135,6 +146,9 @@ impl Call<'_> {
         let mut request = request(self.method, &self.path, self.headers, self.body);
         if let Some(principal) = self.principal {
             request.extensions_mut().insert(principal);
+        }
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(ClientAddr(address));
         }
         self.host.serve(request).await
     }

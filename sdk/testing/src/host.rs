@@ -265,6 +265,11 @@ impl TestHost {
         self.kept.mail.all()
     }
 
+    /// From now on mail is refused, as on a host that has no relay; or taken again.
+    pub fn refuse_mail(&self, refuse: bool) {
+        self.kept.mail.shut(refuse);
+    }
+
     /// The host as plugin `P` has it: its own keys, jobs, signals, secrets, with its own capabilities. It ends when the host
     /// is killed.
     pub fn of<P: Described>(&self) -> Host {
@@ -471,7 +476,7 @@ impl TestHost {
             clock: Arc::clone(&self.clock) as _,
             mail: match self.codes.iter().any(|code| code.manifest().id == "email") {
                 true => Mail::default(),
-                false => Mail::kept_by(Arc::new(move |plugin, mail| memory.post(plugin, mail))),
+                false => Mail::kept_by(memory),
             },
         }
     }

@@ -1,6 +1,9 @@
 //! Mail that plugins under test sent, kept for the test to read. It outlives a kill, as the inbox of a real host does.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use jackfield_sdk::mail::NewMail;
 use uuid::Uuid;
@@ -18,12 +21,15 @@ pub struct SentMail {
 
 /// What was sent, oldest first.
 #[derive(Default)]
-pub(crate) struct Postbox(Mutex<Vec<SentMail>>);
+pub(crate) struct Postbox {
+    sent: Mutex<Vec<SentMail>>,
+    shut: AtomicBool,
+}
 
 impl Postbox {
     /// Keeps a mail; one whose key the plugin has used for the tenant is the one that is there.
     pub(crate) fn keep(&self, plugin: &str, mail: NewMail) -> Uuid {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |one: &&SentMail| {
             one.plugin == plugin
                 && mail.key.is_some()
@@ -41,8 +47,16 @@ impl Postbox {
         id
     }
 
+    pub(crate) fn shut(&self, shut: bool) {
+        self.shut.store(shut, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.shut.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn all(&self) -> Vec<SentMail> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

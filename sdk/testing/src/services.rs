@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_inbox::clock::ManualClock;
+use jackfield_plugins::KeepMail;
 use jackfield_sdk::{
     host::{ClockService, KvService, PubSubService, Received, VaultService},
     mail::NewMail,
@@ -79,10 +80,14 @@ pub(crate) struct Memory {
     pub(crate) process: Arc<Process>,
 }
 
-impl Memory {
-    pub(crate) fn post(&self, plugin: &str, mail: NewMail) -> Result<Uuid, ServiceError> {
+impl KeepMail for Memory {
+    fn keep(&self, plugin: &str, mail: NewMail) -> Result<Uuid, ServiceError> {
         self.process.living()?;
         Ok(self.kept.mail.keep(plugin, mail))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.kept.mail.is_open()
     }
 }
 
@@ -179,5 +184,21 @@ impl VaultService for Memory {
         self.process.living()?;
         lock(&self.kept.secrets).remove(&(tenant, name));
         Ok(())
+    }
+
+    /// What is sealed is kept under its place and a number that stands for it.
+    async fn seal(&self, tenant: String, name: String, value: Bytes) -> Result<Bytes, ServiceError> {
+        self.process.living()?;
+        let handle = Uuid::new_v4().to_string();
+        let place = (tenant, format!("{name}\n{handle}"));
+        lock(&self.kept.secrets).insert(place, value);
+        Ok(handle.into())
+    }
+
+    async fn open(&self, tenant: String, name: String, sealed: Bytes) -> Result<Bytes, ServiceError> {
+        self.process.living()?;
+        let place = (tenant, format!("{name}\n{}", String::from_utf8_lossy(&sealed)));
+        let opened = lock(&self.kept.secrets).get(&place).cloned();
+        opened.ok_or_else(|| ServiceError::invalid(format!("the sealed value `{name}` is of another place")))
     }
 }

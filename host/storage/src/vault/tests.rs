@@ -19,6 +19,16 @@ fn ring(keys: &[(&str, u8)]) -> KeyRing {
     KeyRing::parse(&entries.join("\n")).unwrap()
 }
 
+async fn seal(vault: &Vault, tenant: &str) -> Bytes {
+    let sealed = VaultService::seal(vault, tenant.to_owned(), "n".to_owned(), Bytes::from_static(b"canary"));
+    sealed.await.unwrap()
+}
+
+async fn open(vault: &Vault, tenant: &str, name: &str, sealed: &[u8]) -> Result<Bytes, ServiceError> {
+    let sealed = Bytes::copy_from_slice(sealed);
+    VaultService::open(vault, tenant.to_owned(), name.to_owned(), sealed).await
+}
+
 async fn database(place: &Place) -> Database {
     Database::open(&place.url, &OpenOptions::default()).await.unwrap()
 }
@@ -30,6 +40,45 @@ async fn put(vault: &Vault, name: &str, value: &'static str) {
 
 async fn get(vault: &Vault, name: &str) -> Result<Option<Bytes>, ServiceError> {
     vault.get("t".to_owned(), name.to_owned()).await
+}
+
+#[tokio::test]
+async fn what_is_kept_elsewhere_opens_at_its_place_alone_and_after_a_rotation() {
+    for place in places().await {
+        let database = database(&place).await;
+        let vault = Vault::open(database.clone(), ring(&[("a", 1)])).await.unwrap();
+        let sealed = seal(&vault, "t").await;
+        assert!(!sealed.windows(6).any(|window| window == b"canary"));
+        assert_eq!(open(&vault, "t", "n", &sealed).await.unwrap(), "canary");
+        for (tenant, name) in [("t", "m"), ("u", "n"), ("", "n")] {
+            let error = open(&vault, tenant, name, &sealed).await.unwrap_err();
+            assert!(error.to_string().contains("belongs to another place"), "{error}");
+        }
+        let mut changed = sealed.to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        for unsound in [b"".as_slice(), b"a", b"a\n", &changed] {
+            let error = open(&vault, "t", "n", unsound).await.unwrap_err();
+            assert!(matches!(error, ServiceError::Invalid { .. }), "{error}");
+        }
+        let rotated = Vault::open(database.clone(), ring(&[("a", 1), ("b", 2)]))
+            .await
+            .unwrap();
+        assert_eq!(open(&rotated, "t", "n", &sealed).await.unwrap(), "canary");
+        let newer = seal(&rotated, "t").await;
+        let error = open(&vault, "t", "n", &newer).await.unwrap_err();
+        assert!(error.to_string().contains("key `b`"), "{error}");
+        // A row of the vault is no value that was sealed for elsewhere.
+        put(&rotated, "n", "row").await;
+        let row = rotated.row(&super::place("t", "n")).await.unwrap().unwrap();
+        let row: Vec<u8> = row
+            .key
+            .into_bytes()
+            .into_iter()
+            .chain([b'\n'])
+            .chain(row.bytes)
+            .collect();
+        assert!(open(&rotated, "t", "n", &row).await.is_err());
+    }
 }
 
 #[tokio::test]
