@@ -1,4 +1,5 @@
-//! Settings, custom secrets and git-provider tokens (spec/40 §7, §8): each person's own in each organisation.
+//! Settings, custom secrets and git-provider tokens (spec/40 §7, §8): each person's own in each organisation; and what there is to
+//! choose from (spec/10 §20.3).
 //!
 //! - A write changes the fields that it names and no other. Who sends `If-Match` writes only on the version that they read;
 //!   of others the last one wins, field by field.
@@ -10,6 +11,7 @@ mod body;
 mod change;
 mod mcp;
 mod models;
+mod options;
 mod providers;
 mod sealed;
 mod secrets;
@@ -33,6 +35,9 @@ pub struct SettingsConfig {
     /// Model of who has chosen none.
     #[config(env = "LITELLM_DEFAULT_MODEL")]
     pub default_model: Option<String>,
+    /// Models that clients offer beside the built-in ones, such as those of an Ollama or Bedrock of one's own.
+    #[config(env = "JACKFIELD_MODELS")]
+    pub models: Option<Vec<String>>,
 }
 
 /// The plugin.
@@ -69,7 +74,10 @@ impl Plugin for Settings {
             .add(routes!(secrets::list, secrets::create))
             .add(routes!(secrets::update, secrets::delete))
             .add(routes!(providers::add))
-            .add(routes!(providers::unset));
+            .add(routes!(providers::unset))
+            .add(routes!(options::models))
+            .add(routes!(options::agents))
+            .add(routes!(options::analyzers));
     }
 
     fn jobs(jobs: &mut Jobs<Self>) {
@@ -88,13 +96,8 @@ impl Settings {
     }
 
     async fn note(&self, who: &Person, action: &str, target: &str, detail: serde_json::Value) -> Result<()> {
-        let entry = AuditEntry {
-            actor: who.id.clone(),
-            action: action.to_owned(),
-            target: format!("{target}@{}", who.organization),
-            address: None,
-            detail,
-        };
+        let target = format!("{target}@{}", who.organization);
+        let entry = AuditEntry::of(who, action, target).detail(detail);
         self.host.audit().record(entry).await
     }
 

@@ -3,6 +3,7 @@
 mod apart;
 mod concurrency;
 mod mistakes;
+mod options;
 mod providers;
 mod sealing;
 mod secrets;
@@ -27,7 +28,11 @@ pub(super) async fn host() -> TestHost {
 
 /// A call as Ann.
 pub(super) async fn call(host: &TestHost, method: Method, path: &str, body: &Value) -> Reply {
-    host.call(method, path).as_user("ann").json(body).await
+    host.call(method, path)
+        .as_user("ann")
+        .from_address("203.0.113.9")
+        .json(body)
+        .await
 }
 
 pub(super) async fn post(host: &TestHost, path: &str, body: &Value) -> Reply {

@@ -60,6 +60,11 @@ async fn tokens_are_kept_shown_as_linked_and_removed() {
     let trail = host.audit();
     let last = trail.last().unwrap();
     assert_eq!(last.action, "provider_tokens.removed");
+    assert!(
+        trail
+            .iter()
+            .all(|entry| entry.address.as_deref() == Some("203.0.113.9"))
+    );
     assert_eq!(
         last.detail["detail"],
         json!({ "providers": ["forgejo", "github", "gitlab"] })

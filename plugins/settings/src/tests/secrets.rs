@@ -95,6 +95,11 @@ async fn a_secret_is_made_listed_renamed_and_deleted() {
         listed(&host).await,
         json!({ "custom_secrets": [{ "name": "C", "description": "" }] })
     );
+    let from = host.audit().into_iter().map(|entry| entry.address);
+    assert!(
+        from.into_iter()
+            .all(|address| address.as_deref() == Some("203.0.113.9"))
+    );
     let actions: Vec<String> = host.audit().into_iter().map(|entry| entry.action).collect();
     assert_eq!(
         actions,
