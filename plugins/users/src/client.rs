@@ -31,6 +31,8 @@ pub(crate) struct ClientConfig {
     updated_at: String,
     github_app_slug: Option<String>,
     identity_provider: String,
+    /// Whether this host sends sign-in links by mail (`POST /api/v1/sign-in/link`).
+    sign_in_links: bool,
     kind: &'static str,
 }
 
@@ -66,6 +68,7 @@ pub(crate) async fn config(users: This<Users>) -> Json<ClientConfig> {
         updated_at: config.updated_at.clone(),
         github_app_slug: config.github_app_slug.clone(),
         identity_provider: config.identity_provider.clone(),
+        sign_in_links: config.identity_provider == "local" && users.sends_mail().await,
         kind: "WebClientConfig",
     })
 }

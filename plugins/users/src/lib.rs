@@ -1,10 +1,13 @@
-//! The account of the person who is signed in (spec/10 §14, §20): whether they are, terms of service, sessions, and what the
-//! web client is told before anybody is.
+//! The account of the person who is signed in (spec/10 §14, §16, §20): whether they are, terms of service, e-mail address,
+//! sessions, and what the web client is told before anybody is.
 
+mod answer;
 mod client;
+mod email;
 mod session;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use jackfield_sdk::{identity::Identity, prelude::*};
 
@@ -70,12 +73,21 @@ const PROVIDERS: [&str; 5] = ["github", "gitlab", "bitbucket", "azure_devops", "
 pub struct Users {
     config: UsersConfig,
     identity: Identity,
+    database: Database,
     host: Host,
 }
 
 #[plugin(
     id = "users",
-    capabilities("identity:users", "identity:accounts", "identity:sessions", "audit")
+    capabilities(
+        "identity:users",
+        "identity:accounts",
+        "identity:sessions",
+        "audit",
+        "database",
+        "mail"
+    ),
+    migrations = "migrations"
 )]
 impl Plugin for Users {
     type Config = UsersConfig;
@@ -101,6 +113,7 @@ impl Plugin for Users {
         Ok(Self {
             config,
             identity: host.identity(),
+            database: host.database(),
             host,
         })
     }
@@ -112,10 +125,17 @@ impl Plugin for Users {
             .add(routes!(session::authenticate))
             .add(routes!(session::logout))
             .add(routes!(session::accept_terms))
+            .add(routes!(email::change))
+            .add(routes!(email::resend))
+            .add(routes!(email::verified))
             .add(routes!(session::me))
             .add(routes!(session::info))
             .add(routes!(session::sessions))
             .add(routes!(session::end));
+    }
+
+    fn jobs(jobs: &mut Jobs<Self>) {
+        jobs.every("sweep", hours(1)).handle(Self::sweep);
     }
 }
 

@@ -8,39 +8,18 @@ use jackfield_sdk::{
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::Users;
-
-type Answer<T> = std::result::Result<Json<T>, (StatusCode, Json<Value>)>;
-
-fn refused<T>(status: StatusCode, error: &str) -> Answer<T> {
-    Err((status, Json(json!({ "error": error }))))
-}
-
-/// The host's word is missing; whoever calls may try again.
-fn away(error: Error) -> (StatusCode, Json<Value>) {
-    tracing::error!(%error, "identity does not answer");
-    let body = json!({ "error": "Unavailable", "detail": "try again" });
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
-}
+use crate::{
+    Users,
+    answer::{Answer, Refused, away, refused},
+};
 
 impl Users {
-    async fn note(
-        &self,
-        who: &Person,
-        action: &str,
-        target: String,
-    ) -> std::result::Result<(), (StatusCode, Json<Value>)> {
-        let entry = AuditEntry {
-            actor: who.id.clone(),
-            action: action.to_owned(),
-            target,
-            address: None,
-            detail: json!({}),
-        };
+    pub(crate) async fn note(&self, who: &Person, action: &str, target: String) -> std::result::Result<(), Refused> {
+        let entry = AuditEntry::of(who, action, target);
         self.host.audit().record(entry).await.map_err(away)
     }
 
-    async fn user(&self, who: &Person) -> std::result::Result<User, (StatusCode, Json<Value>)> {
+    pub(crate) async fn user(&self, who: &Person) -> std::result::Result<User, Refused> {
         match self.identity.user(&who.id).await.map_err(away)? {
             Some(user) => Ok(user),
             None => Err((

@@ -1,5 +1,7 @@
 //! The account's routes on the test kit.
 
+mod email;
+
 use jackfield_sdk::{
     http::{Method, StatusCode},
     identity::Session,
@@ -109,13 +111,16 @@ async fn the_client_is_told_what_the_settings_say() {
         "feature_flags": { "enable_billing": false, "hide_llm_settings": false, "enable_jira": true, "enable_jira_dc": false, "enable_linear": false },
         "providers_configured": ["github"], "maintenance_start_time": null, "auth_url": null, "recaptcha_site_key": null,
         "faulty_models": [], "error_message": null, "updated_at": "2026-01-01T00:00:00Z", "github_app_slug": null,
-        "identity_provider": "local", "kind": "WebClientConfig",
+        "identity_provider": "local", "sign_in_links": true, "kind": "WebClientConfig",
     });
     assert_eq!(told, expected);
     let old: Value = host.get("/api/options/config").await.json();
     assert_eq!(old["APP_MODE"], "saas");
     assert_eq!(old["PROVIDERS_CONFIGURED"], json!(["github"]));
     assert!(old.get("AUTH_URL").is_none());
+    host.refuse_mail(true);
+    let told: Value = host.get("/api/v1/web-client/config").await.json();
+    assert_eq!(told["sign_in_links"], false);
 }
 
 fn session(id: &str) -> Session {
