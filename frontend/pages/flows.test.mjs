@@ -77,6 +77,35 @@ test("nothing is sent for what is no address, and a refusal is told in words", a
   await view.close();
 });
 
+test("a link that is not good is named, and a new one leads where the old one would have", async () => {
+  host.table["GET /api/v1/users/me"] = NOBODY;
+  const view = await open(browser, host);
+  const { page } = view;
+  await page.goto("/login?error=invalid_link&returnTo=%2Fsettings%2Fapi-keys");
+  await page.getByText("This link does not sign in any more").waitFor();
+  await page.getByLabel("E-mail address").fill("mara@acme.dev");
+  await page.getByRole("button", { name: "Send a sign-in link" }).click();
+  await page.getByRole("status").filter({ hasText: "mara@acme.dev" }).waitFor();
+  assert.deepEqual(asked("POST /api/v1/sign-in/link"), ['{"email":"mara@acme.dev","returnTo":"/settings/api-keys"}']);
+  await sound(view, "after a bad link");
+  await page.goto("/login?error=invalid_verification_link");
+  await page.getByText("This link confirms no address any more").waitFor();
+  await view.close();
+});
+
+test("without mail no link is asked for", async () => {
+  host.table["GET /api/v1/users/me"] = NOBODY;
+  const [status, config] = host.table["GET /api/v1/web-client/config"];
+  host.table["GET /api/v1/web-client/config"] = [status, { ...config, sign_in_links: false }];
+  const view = await open(browser, host);
+  const { page } = view;
+  await page.goto("/login");
+  await page.getByRole("alert").filter({ hasText: "This host sends no links" }).waitFor();
+  assert.equal(await page.getByLabel("E-mail address").count(), 0);
+  await sound(view, "without mail from the start");
+  await view.close();
+});
+
 test("a host that sends no links says so, and what to do instead", async () => {
   host.table["GET /api/v1/users/me"] = NOBODY;
   host.table["POST /api/v1/sign-in/link"] = NOBODY;

@@ -16,6 +16,7 @@ mod hostile;
 mod keycloak;
 mod keycloak_ground;
 mod kill;
+mod links;
 mod mail;
 mod outage;
 mod people;

@@ -126,7 +126,10 @@ mod postman {
     async fn sends(postman: This<Postman>, Json(to): Json<String>) -> Result<String> {
         let mail = NewMail::new(&to, "sign-in-link").value("link", postman.link.as_str());
         let sent = postman.mail.send(mail.key(to)).await;
-        let refused = |error: Error| Error::refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        let refused = |error: Error| {
+            let why = error.to_string();
+            Error::refused(StatusCode::SERVICE_UNAVAILABLE, why.clone()).tell(why)
+        };
         sent.map(|id| id.to_string()).map_err(refused)
     }
 }

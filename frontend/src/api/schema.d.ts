@@ -244,6 +244,8 @@ export interface components {
             app_mode: "oss" | "saas";
             /** @enum {string} */
             identity_provider: "local" | "keycloak";
+            /** @description Whether this host sends sign-in links by mail */
+            sign_in_links?: boolean;
             providers_configured: string[];
             auth_url: string | null;
             error_message?: string | null;
@@ -337,6 +339,8 @@ export interface operations {
                 "application/json": {
                     /** Format: email */
                     email: string;
+                    /** @description A path of this host that the link leads to */
+                    returnTo?: string;
                 };
             };
         };

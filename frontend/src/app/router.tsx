@@ -71,6 +71,7 @@ const login = createRoute({
     "email_verified",
     "duplicated_email",
     "recaptcha_blocked",
+    "error",
   ),
   component: SignInPage,
 });

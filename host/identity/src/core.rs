@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use jackfield_sdk::host::ClockService;
+use jackfield_sdk::{host::ClockService, mail::MailService};
 use jackfield_storage::Database;
 use sea_orm::DatabaseConnection;
 
@@ -28,6 +28,22 @@ const CLEAN: Duration = Duration::from_secs(3_600);
 #[derive(Clone)]
 pub struct Identity(pub(crate) Arc<Core>);
 
+/// What identity is made of.
+pub struct Parts {
+    /// Settings.
+    pub settings: IdentitySettings,
+    /// Where people come from.
+    pub places: Places,
+    /// Who operates this host without an account.
+    pub operators: Operators,
+    /// How often people may come.
+    pub rates: Rates,
+    /// The host's own mail.
+    pub mail: Arc<dyn MailService>,
+    /// What signs people in.
+    pub provider: Arc<dyn Provider>,
+}
+
 pub(crate) struct Core {
     pub(crate) database: Database,
     pub(crate) clock: Arc<dyn ClockService>,
@@ -35,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) places: ArcSwap<Places>,
     pub(crate) operators: Operators,
     pub(crate) rates: Rates,
+    pub(crate) mail: Arc<dyn MailService>,
     pub(crate) cache: Cache,
     pub(crate) seen: Seen,
     pub(crate) provider: Arc<dyn Provider>,
@@ -42,25 +59,18 @@ pub(crate) struct Core {
 
 impl Identity {
     /// On an open database.
-    pub fn new(
-        database: Database,
-        clock: Arc<dyn ClockService>,
-        settings: IdentitySettings,
-        places: Places,
-        operators: Operators,
-        rates: Rates,
-        provider: Arc<dyn Provider>,
-    ) -> Self {
+    pub fn new(database: Database, clock: Arc<dyn ClockService>, parts: Parts) -> Self {
         Self(Arc::new(Core {
             database,
             clock,
-            settings,
-            places: ArcSwap::from_pointee(places),
-            operators,
-            rates,
+            settings: parts.settings,
+            places: ArcSwap::from_pointee(parts.places),
+            operators: parts.operators,
+            rates: parts.rates,
+            mail: parts.mail,
             cache: Cache::default(),
             seen: Seen::default(),
-            provider,
+            provider: parts.provider,
         }))
     }
 

@@ -9,6 +9,9 @@ pub enum IdentityError {
     /// The database does not answer or refuses.
     #[error("the database cannot do it now: {0}")]
     Store(#[from] DbErr),
+    /// Mail is off or not stored now, or the vault does not open.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// There is no such person.
     #[error("there is no person `{0}`; see `jackfield admin users list`")]
     NoPerson(String),
@@ -32,9 +35,6 @@ pub enum IdentityError {
     /// The identity provider does not answer, or refuses.
     #[error("the identity provider cannot do it now: {0}")]
     Provider(String),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] ServiceError),
     /// What only local sign-in has.
     #[error("people are made and let in by {0} here; `identity.provider = \"local\"` has links of its own")]
     NotLocal(String),

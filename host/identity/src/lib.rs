@@ -38,7 +38,7 @@ mod token;
 mod tests;
 
 pub use audit::AuditRow;
-pub use core::Identity;
+pub use core::{Identity, Parts};
 pub use error::IdentityError;
 pub use keycloak::{Keycloak, KeycloakProvider, KeycloakSettings};
 pub use limits::Rates;

@@ -1,15 +1,22 @@
 //! One-time links that sign in: the local identity provider's only way in.
+//!
+//! A link that is sent by mail goes to somebody whose address is verified, and ends when the address changes. Who asks for one
+//! learns nothing: the answer comes before anybody is looked up.
 
 use std::time::Duration;
 
-use jackfield_sdk::identity::User;
+use jackfield_sdk::{
+    identity::{AuditEntry, User},
+    mail::NewMail,
+};
 use jackfield_storage::entity::{person, sign_in_link as link};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use url::form_urlencoded;
 
 use crate::{
     core::{Identity, millis},
     error::IdentityError,
-    people::Arrival,
+    people::{Arrival, email_key},
     token,
 };
 
@@ -17,6 +24,8 @@ use crate::{
 const LIFE: Duration = Duration::from_secs(900);
 /// How long the one of a fresh installation does.
 const FIRST_LIFE: Duration = Duration::from_secs(86_400);
+/// Links of one person that work at a time: nobody's mailbox is filled by who only knows its address.
+const OPEN: u64 = 3;
 /// Where links lead.
 pub(crate) const PATH: &str = "/oauth/local/callback";
 
@@ -99,6 +108,64 @@ impl Identity {
             path: format!("{PATH}?token={secret}"),
             expires_ms,
         })
+    }
+
+    /// Sends a link to whom an address is, when a link signs them in and not too many are on their way. `return_to` is a path
+    /// of ours.
+    pub(crate) async fn send_link(
+        &self,
+        email: &str,
+        return_to: Option<&str>,
+        address: Option<String>,
+    ) -> Result<(), IdentityError> {
+        let found = person::Entity::find()
+            .filter(person::Column::EmailKey.eq(email_key(email)))
+            .filter(person::Column::EmailVerified.eq(true))
+            // Whom a provider signs in, it signs in: with its second factor and its word on who may.
+            .filter(person::Column::Provider.eq("local"))
+            .filter(person::Column::Disabled.eq(false))
+            .one(self.read())
+            .await?;
+        let Some((person, to)) = found.and_then(|row| Some((row.id, row.email?))) else {
+            return Ok(());
+        };
+        let open = link::Entity::find()
+            .filter(link::Column::Person.eq(&person))
+            .filter(link::Column::ExpiresMs.gt(self.now()))
+            .count(self.write())
+            .await?;
+        if open >= OPEN {
+            tracing::info!(person, open, "no sign-in link is sent: so many are on their way");
+            return Ok(());
+        }
+        let mut path = self.link_for(&person, LIFE).await?.path;
+        if let Some(return_to) = return_to {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("returnTo", return_to)
+                .finish();
+            path = format!("{path}&{query}");
+        }
+        let mail = NewMail::new(to, "sign-in-link")
+            .value("link", path)
+            .value("expires_in", "15 minutes");
+        self.0.mail.send(mail).await?;
+        self.record(AuditEntry {
+            actor: "anonymous".to_owned(),
+            action: "sign_in_link.sent".to_owned(),
+            target: format!("person:{person}"),
+            address,
+            detail: serde_json::json!({}),
+        })
+        .await
+    }
+
+    /// Ends every link of a person.
+    pub(crate) async fn end_links(&self, person: &str) -> Result<(), IdentityError> {
+        link::Entity::delete_many()
+            .filter(link::Column::Person.eq(person))
+            .exec(self.write())
+            .await?;
+        Ok(())
     }
 
     /// Whom a token signs in, once: of two that come with it at the same time one is let in.

@@ -301,7 +301,8 @@ impl Identity {
             (person::Column::EmailVerified, false.into()),
         ];
         match self.set_person(id, values).await {
-            Ok(_) => Ok(EmailChange::Changed),
+            // Links that are on their way to the address before open nothing any more.
+            Ok(_) => self.end_links(id).await.map(|()| EmailChange::Changed),
             Err(IdentityError::NoPerson(_)) => Ok(EmailChange::Unknown),
             Err(error) => Err(error),
         }

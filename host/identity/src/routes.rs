@@ -1,4 +1,4 @@
-//! Routes of sign-in that are the host's own: one-time links and the device flow.
+//! Routes of sign-in that are the host's own: one-time links, asking for one by mail, and the device flow.
 
 mod device;
 mod local;
@@ -80,17 +80,19 @@ impl Provider for Local {
     }
 
     fn own_routes(&self) -> Vec<OwnRoute> {
-        vec![OwnRoute {
-            method: "GET",
-            path: links::PATH,
+        let public = |method, path| OwnRoute {
+            method,
+            path,
             policy: "public",
             rate_limit: Some("address"),
-        }]
+        };
+        vec![public("GET", links::PATH), public("POST", local::SEND)]
     }
 
     fn router(self: Arc<Self>, identity: Identity) -> Router {
         Router::new()
             .route(links::PATH, get(local::redeem))
+            .route(local::SEND, post(local::send))
             .with_state(identity)
     }
 }

@@ -15,7 +15,7 @@ impl From<IdentityError> for ServiceError {
     fn from(error: IdentityError) -> Self {
         match error {
             IdentityError::Store(_) | IdentityError::Provider(_) => Self::unavailable(error.to_string()),
-            IdentityError::Vault(error) => error,
+            IdentityError::Service(error) => error,
             _ => Self::invalid(error.to_string()),
         }
     }

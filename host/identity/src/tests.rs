@@ -1,10 +1,19 @@
 //! Identity on a real SQLite database, with a clock that the test moves. PostgreSQL runs the same in `tests/e2e`.
 
 mod guard;
+mod links;
 mod rows;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use axum::{body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use jackfield_inbox::clock::ManualClock;
@@ -14,11 +23,14 @@ use jackfield_sdk::{
     Principal,
     descriptor::{Gate, Policy},
     identity::{EmailChange, IdentityService, NewApiKey, User},
+    mail::{MailService, NewMail},
     principal::OPERATOR,
+    service::ServiceError,
 };
 use jackfield_storage::{Database, OpenOptions};
+use uuid::Uuid;
 
-use crate::{Arrival, Identity, IdentitySettings, Local, Operators, Places, Rates, sessions::From};
+use crate::{Arrival, Identity, IdentitySettings, Local, Operators, Parts, Places, Rates, sessions::From};
 
 struct Scratch(PathBuf);
 
@@ -28,8 +40,27 @@ impl Drop for Scratch {
     }
 }
 
+/// Mail that was sent, as the plugin of mail would have it.
+#[derive(Default)]
+struct Post {
+    sent: Mutex<Vec<NewMail>>,
+    shut: AtomicBool,
+}
+
+#[async_trait]
+impl MailService for Post {
+    async fn send(&self, mail: NewMail) -> Result<Uuid, ServiceError> {
+        self.sent.lock().unwrap().push(mail);
+        Ok(Uuid::now_v7())
+    }
+    async fn ready(&self) -> Result<bool, ServiceError> {
+        Ok(!self.shut.load(Ordering::SeqCst))
+    }
+}
+
 struct World {
     identity: Identity,
+    post: Arc<Post>,
     clock: Arc<ManualClock>,
     database: Database,
     scratch: Scratch,
@@ -45,9 +76,11 @@ impl World {
         let url = format!("sqlite://{}", scratch.0.join("jackfield.db").display());
         let database = Database::open(&url, &OpenOptions::default()).await.unwrap();
         let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let identity = replica(&database, &clock, settings);
+        let post = Arc::new(Post::default());
+        let identity = counting(&database, &clock, settings, 1_000, &post);
         Self {
             identity,
+            post,
             clock,
             database,
             scratch,
@@ -85,11 +118,17 @@ impl World {
 }
 
 fn replica(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySettings) -> Identity {
-    counting(database, clock, settings, 1_000)
+    counting(database, clock, settings, 1_000, &Arc::default())
 }
 
 /// One that lets a person come so often in a second.
-fn counting(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySettings, often: u32) -> Identity {
+fn counting(
+    database: &Database,
+    clock: &Arc<ManualClock>,
+    settings: IdentitySettings,
+    often: u32,
+    post: &Arc<Post>,
+) -> Identity {
     let operators = Operators::new(Some("operator-key-of-at-least-32-characters"), 1000);
     let places = Places {
         public_url: Some("https://app.example.com/".parse().unwrap()),
@@ -97,15 +136,15 @@ fn counting(database: &Database, clock: &Arc<ManualClock>, settings: IdentitySet
     };
     let second = Limit::new(often.try_into().unwrap(), Duration::from_secs(1));
     let rates = Rates::new(RateLimits::memory(Arc::clone(clock) as _), vec![second]);
-    Identity::new(
-        database.clone(),
-        Arc::clone(clock) as _,
+    let parts = Parts {
         settings,
         places,
         operators,
         rates,
-        Arc::new(Local),
-    )
+        mail: Arc::clone(post) as _,
+        provider: Arc::new(Local),
+    };
+    Identity::new(database.clone(), Arc::clone(clock) as _, parts)
 }
 
 fn asking(headers: &[(&str, &str)]) -> Request<Body> {

@@ -1,6 +1,7 @@
 //! The admin API. The control socket serves the same router, so there is no second one. That only operators reach it is
 //! decided in [`crate::web`].
 
+mod actor;
 mod people;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use self::actor::Actor;
 use crate::{answer, serve::Running, show};
 
 type Shared = State<Arc<Running>>;
@@ -69,6 +71,7 @@ async fn change(
     State(running): Shared,
     Path((id, action)): Path<(String, String)>,
     Query(how): Query<How>,
+    who: Actor,
 ) -> Response {
     if !running.plugins.knows(&id) {
         return refused(&ChangeError::Unknown(id));
@@ -85,6 +88,22 @@ async fn change(
         }
     };
     let row = running.plugins.list().into_iter().find(|row| row.id == id);
+    let detail = json!({
+        "done": done.is_ok(),
+        "force": how.force,
+        "state": row.as_ref().map(|row| row.state.as_str()),
+    });
+    if let Some(refusal) = noted(
+        &running,
+        &who,
+        &format!("plugin.{action}"),
+        format!("plugin:{id}"),
+        detail,
+    )
+    .await
+    {
+        return refusal;
+    }
     match done {
         // Asked to run it, and it cannot be made: what ran before, if anything, runs on.
         Ok(()) if matches!(action.as_str(), "enable" | "reload" | "resume") && failed(row.as_ref()) => {
@@ -96,6 +115,20 @@ async fn change(
         Err(crate::serve::ApplyError::Change(error)) => refused(&error),
         Err(error) => answer::error(StatusCode::CONFLICT, "NotApplied", &error.to_string()),
     }
+}
+
+/// Writes down what was done; when that cannot be, the answer that says so.
+async fn noted(
+    running: &Running,
+    who: &Actor,
+    action: &str,
+    target: String,
+    detail: serde_json::Value,
+) -> Option<Response> {
+    let error = who.note(&running.identity, action, target, detail).await.err()?;
+    tracing::error!(%error, action, "the audit entry is not written");
+    let detail = format!("it was done, and is not in the audit trail: {error}");
+    Some(answer::error(StatusCode::SERVICE_UNAVAILABLE, "NotRecorded", &detail))
 }
 
 fn failed(row: Option<&PluginRow>) -> bool {
@@ -159,8 +192,21 @@ async fn delivery(State(running): Shared, Path(id): Path<Uuid>) -> Response {
     }
 }
 
-async fn cancel(State(running): Shared, Path(id): Path<Uuid>) -> Response {
-    match running.plugins.inbox().cancel(id, "cancelled by an operator").await {
+async fn cancel(State(running): Shared, Path(id): Path<Uuid>, who: Actor) -> Response {
+    let cancelled = running.plugins.inbox().cancel(id, "cancelled by an operator").await;
+    if let Ok(true) = cancelled
+        && let Some(refusal) = noted(
+            &running,
+            &who,
+            "delivery.cancelled",
+            format!("delivery:{id}"),
+            json!({}),
+        )
+        .await
+    {
+        return refusal;
+    }
+    match cancelled {
         Ok(true) => Json(json!({ "cancelled": true })).into_response(),
         Ok(false) => answer::error(
             StatusCode::CONFLICT,
@@ -181,7 +227,7 @@ struct ReplayRequest {
     dry_run: bool,
 }
 
-async fn replay(State(running): Shared, Json(request): Json<ReplayRequest>) -> Response {
+async fn replay(State(running): Shared, who: Actor, Json(request): Json<ReplayRequest>) -> Response {
     let inbox = running.plugins.inbox();
     if request.dry_run {
         return match inbox.store().count(&request.filter).await {
@@ -192,6 +238,18 @@ async fn replay(State(running): Shared, Json(request): Json<ReplayRequest>) -> R
     match inbox.store().replay_begin(&request.filter, request.mode).await {
         Ok(replay) => {
             inbox.nudge();
+            let detail = json!({ "filter": request.filter, "mode": request.mode });
+            if let Some(refusal) = noted(
+                &running,
+                &who,
+                "deliveries.replayed",
+                format!("replay:{}", replay.id),
+                detail,
+            )
+            .await
+            {
+                return refusal;
+            }
             (StatusCode::ACCEPTED, Json(replay)).into_response()
         }
         Err(error) => unavailable(&error),

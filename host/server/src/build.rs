@@ -91,7 +91,7 @@ pub(crate) fn provider(settings: &Settings, vault: &Arc<Vault>) -> Result<Arc<dy
         timeout: Duration::from_secs_f64(keycloak.timeout),
         extra_ca: extra_ca(settings)?,
     };
-    let keycloak = Keycloak::new(settings, Arc::clone(vault)).map_err(StartError::Keycloak)?;
+    let keycloak = Keycloak::new(settings, Arc::clone(vault) as _).map_err(StartError::Keycloak)?;
     Ok(Arc::new(KeycloakProvider(keycloak)))
 }
 
@@ -111,6 +111,7 @@ pub(crate) fn backends(
     redis: Option<&Redis>,
     identity: &Identity,
     vault: Arc<Vault>,
+    mail: Mail,
 ) -> Result<Backends, StartError> {
     let egress = Egress::new(&EgressSettings {
         proxy: settings.egress.proxy.clone(),
@@ -140,6 +141,6 @@ pub(crate) fn backends(
         identity: Arc::new(identity.clone()),
         audit: Arc::new(identity.clone()),
         clock: Arc::new(SystemClock),
-        mail: Mail::default(),
+        mail,
     })
 }

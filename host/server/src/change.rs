@@ -37,6 +37,7 @@ impl Running {
         self.live.logs.set(&fresh.settings.log);
         self.live.origins.set(fresh.settings.origins());
         self.identity.set_places(crate::build::places(&fresh.settings));
+        self.live.mail.set_base(&crate::serve::base(&fresh.settings));
         self.live.operators.set_key(fresh.settings.operator_key.as_deref());
         self.loaded.store(Arc::new(fresh));
         self.replan().await

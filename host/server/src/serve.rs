@@ -16,13 +16,13 @@ use jackfield_edge::{
     CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
 };
 use jackfield_frontend::Frontend;
-use jackfield_identity::{Identity, Operators};
+use jackfield_identity::{Identity, Operators, Parts};
 use jackfield_inbox::{
     clock::SystemClock,
     engine::{Inbox, Limits},
     store::Store,
 };
-use jackfield_plugins::{ChangeError, Plugins, Watch};
+use jackfield_plugins::{ChangeError, HostMail, Mail, Plugins, Watch};
 use jackfield_storage::{Database, DirectoryLock, OpenOptions, Redis, SqlStore, Vault};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, UnixListener};
@@ -53,11 +53,15 @@ pub(crate) struct Running {
 impl Running {
     /// Address that people use, without a slash at its end.
     pub(crate) fn base(&self) -> String {
-        let settings = &self.loaded.load().settings;
-        match &settings.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{}", settings.listen),
-        }
+        base(&self.loaded.load().settings)
+    }
+}
+
+/// Address that people use, without a slash at its end. No request says it: what is mailed leads there.
+pub(crate) fn base(settings: &Settings) -> String {
+    match &settings.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://{}", settings.listen),
     }
 }
 
@@ -66,6 +70,7 @@ pub(crate) struct Live {
     pub(crate) logs: Logs,
     pub(crate) origins: CorsOrigins,
     pub(crate) operators: Operators,
+    pub(crate) mail: Mail,
 }
 
 /// Why the host does not start, or does not take a change.
@@ -163,21 +168,26 @@ pub(crate) async fn serve(
         watching.clone(),
     );
     let redis = settings.redis_url.as_deref().map(Redis::open).transpose()?;
+    let vault = Arc::new(Vault::open(database.clone(), build::key_ring(&settings)?).await?);
+    let mail = Mail::default();
+    mail.set_base(&base(&settings));
     // 4. Identity: people, sessions, keys, operators.
     let uid = std::fs::metadata(&settings.data_dir).map_or(0, |meta| meta.uid());
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
-    let vault = Arc::new(Vault::open(database.clone(), build::key_ring(&settings)?).await?);
     let identity = Identity::new(
         database.clone(),
         Arc::new(SystemClock),
-        build::identity_settings(&settings),
-        build::places(&settings),
-        operators.clone(),
-        build::rates(&settings, redis.as_ref()),
-        build::provider(&settings, &vault)?,
+        Parts {
+            settings: build::identity_settings(&settings),
+            places: build::places(&settings),
+            operators: operators.clone(),
+            rates: build::rates(&settings, redis.as_ref()),
+            mail: Arc::new(HostMail::new(mail.clone(), inbox.clone(), Arc::clone(&vault) as _)),
+            provider: build::provider(&settings, &vault)?,
+        },
     );
     // 5. Egress and the other host services.
-    let backends = build::backends(&settings, &database, redis.as_ref(), &identity, vault)?;
+    let backends = build::backends(&settings, &database, redis.as_ref(), &identity, vault, mail.clone())?;
     // 6. Plugins.
     let limits = Limits {
         jobs: settings.inbox.jobs,
@@ -211,6 +221,7 @@ pub(crate) async fn serve(
             logs,
             origins: origins.clone(),
             operators,
+            mail,
         },
         plugins: plugins.clone(),
         identity: identity.clone(),

@@ -40,7 +40,7 @@ export function SignInPage() {
         <PageError error={config.error} title="The sign-in could not be read" again={() => void config.refetch()} />
       )}
       {config.data?.error_message && <Note kind="warn">{config.data.error_message}</Note>}
-      {config.data && byLink && <LinkSignIn />}
+      {config.data && byLink && <LinkSignIn back={back} sends={config.data.sign_in_links ?? true} />}
       {config.data && !byLink && <ProviderSignIn config={config.data} back={back} />}
       {config.data && <DeviceCode />}
     </GateLayout>
@@ -48,7 +48,21 @@ export function SignInPage() {
 }
 
 /** What the way here left to say. */
-function Arrival({ email_verified, duplicated_email, recaptcha_blocked }: Record<string, string | undefined>) {
+function Arrival({ email_verified, duplicated_email, recaptcha_blocked, error }: Record<string, string | undefined>) {
+  if (error === "invalid_link") {
+    return (
+      <Note kind="bad" title="This link does not sign in any more">
+        A link works once, and not for long. Get a new one below.
+      </Note>
+    );
+  }
+  if (error === "invalid_verification_link") {
+    return (
+      <Note kind="warn" title="This link confirms no address any more">
+        It was used, has expired, or is of an address from before. If yours is confirmed already, sign in to go on.
+      </Note>
+    );
+  }
   if (duplicated_email) {
     return (
       <Note kind="bad" title="This address has an account already">

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jackfield_sdk::identity::ProviderToken;
 use jackfield_storage::entity::provider_token as row;
 use sea_orm::{
@@ -23,6 +24,8 @@ use crate::{
     error::IdentityError,
 };
 
+/// Where the tokens are kept; they are sealed to their place in it.
+const TABLE: &str = "provider_token";
 /// What a lease lasts longer than the two calls it is for.
 const AFTER_CALLS: Duration = Duration::from_secs(5);
 /// Between two looks at a row that another replica works on.
@@ -115,7 +118,7 @@ impl Keycloak {
         if let Some(row) = self.kept(identity, person, &name).await?
             && is_fresh(&row, identity.now())
         {
-            return self.opened(row);
+            return self.opened(row).await;
         }
         let flight = self.flights.of(&format!("{person}/{name}"));
         let _alone = flight.lock().await;
@@ -125,7 +128,7 @@ impl Keycloak {
             let kept = self.kept(identity, person, &name).await?;
             let now = identity.now();
             if let Some(row) = kept.filter(|row| is_fresh(row, now)) {
-                return self.opened(row);
+                return self.opened(row).await;
             }
             let lease = Uuid::new_v4().to_string();
             if self
@@ -216,8 +219,9 @@ impl Keycloak {
         if let Ok(fetched) = &fetched {
             let sealed = match fetched {
                 Some(fetched) => {
-                    let place = place(person, provider);
-                    Some(self.vault.seal(&place, fetched.token.expose_secret().as_bytes())?)
+                    let value = Bytes::copy_from_slice(fetched.token.expose_secret().as_bytes());
+                    let sealed = self.vault.seal(TABLE.to_owned(), place(person, provider), value);
+                    Some(sealed.await?.to_vec())
                 }
                 None => None,
             };
@@ -246,18 +250,21 @@ impl Keycloak {
                 let row = self.kept(identity, person, provider).await?;
                 let good = |row: &row::Model| row.expires_ms.is_none_or(|ends| ends > identity.now());
                 match row.filter(|row| row.token.is_some() && good(row)) {
-                    Some(row) => self.opened(row),
+                    Some(row) => self.opened(row).await,
                     None => Err(error),
                 }
             }
         }
     }
 
-    fn opened(&self, row: row::Model) -> Result<Option<ProviderToken>, IdentityError> {
+    async fn opened(&self, row: row::Model) -> Result<Option<ProviderToken>, IdentityError> {
         let Some(sealed) = &row.token else { return Ok(None) };
-        let opened = self.vault.unseal(&place(&row.person, &row.provider), sealed)?;
+        let sealed = Bytes::copy_from_slice(sealed);
+        let opened = self
+            .vault
+            .open(TABLE.to_owned(), place(&row.person, &row.provider), sealed);
         Ok(Some(ProviderToken {
-            token: super::text(opened)?.expose_secret().to_owned(),
+            token: super::text(&opened.await?)?.expose_secret().to_owned(),
             expires_ms: row.expires_ms,
         }))
     }
@@ -276,5 +283,5 @@ fn is_fresh(row: &row::Model, now_ms: i64) -> bool {
 
 /// Lengths keep (a, bc) and (ab, c) apart.
 fn place(person: &str, provider: &str) -> String {
-    format!("provider_token/{}:{person}/{provider}", person.len())
+    format!("{}:{person}/{provider}", person.len())
 }

@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use jackfield_sdk::identity::AuditEntry;
 use jackfield_storage::entity::{keycloak_grant as grant, person, session};
 use sea_orm::{
@@ -26,6 +27,8 @@ use crate::{
     error::IdentityError,
 };
 
+/// Where the tokens are kept; they are sealed to their place in it.
+const TABLE: &str = "keycloak_grant";
 /// What a lease lasts longer than the call it is for.
 const AFTER_CALL: Duration = Duration::from_secs(5);
 /// Between two looks at a row that another replica works on.
@@ -63,13 +66,12 @@ impl Keycloak {
         let refresh = refresh.ok_or_else(|| IdentityError::Provider("Keycloak gave no refresh token".to_owned()))?;
         let (id, now) = (Uuid::new_v4().to_string(), identity.now());
         let row = grant::ActiveModel {
-            refresh_token: Set(self.seal(&id, "refresh_token", refresh)?),
-            access_token: Set(Some(self.seal(&id, "access_token", &tokens.access_token)?)),
-            id_token: Set(tokens
-                .id_token
-                .as_ref()
-                .map(|token| self.seal(&id, "id_token", token))
-                .transpose()?),
+            refresh_token: Set(self.seal(&id, "refresh_token", refresh).await?),
+            access_token: Set(Some(self.seal(&id, "access_token", &tokens.access_token).await?)),
+            id_token: Set(match &tokens.id_token {
+                Some(token) => Some(self.seal(&id, "id_token", token).await?),
+                None => None,
+            }),
             access_expires_ms: Set(Some(now + tokens.expires_in.saturating_mul(1000))),
             id: Set(id.clone()),
             person: Set(person.to_owned()),
@@ -119,7 +121,7 @@ impl Keycloak {
             let lives = row.access_expires_ms.is_some_and(|ends| ends > now + LEFT_MS);
             let confirmed = since_ms.is_none_or(|since| row.confirmed_ms >= since);
             if let (true, true, Some(token)) = (lives, confirmed, &row.access_token) {
-                return Ok(Access::Token(self.unseal(id, "access_token", token)?));
+                return Ok(Access::Token(self.unseal(id, "access_token", token).await?));
             }
             let lease = Uuid::new_v4().to_string();
             let free = Condition::any()
@@ -152,7 +154,7 @@ impl Keycloak {
             .one(identity.write())
             .await?
             .unwrap_or(row);
-        let token = self.unseal(&row.id, "refresh_token", &row.refresh_token)?;
+        let token = self.unseal(&row.id, "refresh_token", &row.refresh_token).await?;
         match self.endpoints.refresh(&token).await {
             Ok(tokens) => {
                 self.renew(identity, &row, lease, &tokens).await?;
@@ -194,7 +196,7 @@ impl Keycloak {
         tokens: &Tokens,
     ) -> Result<(), IdentityError> {
         let now = identity.now();
-        let access = self.seal(&row.id, "access_token", &tokens.access_token)?;
+        let access = self.seal(&row.id, "access_token", &tokens.access_token).await?;
         let mut update = grant::Entity::update_many()
             .col_expr(grant::Column::AccessToken, Expr::value(Some(access)))
             .col_expr(
@@ -210,7 +212,7 @@ impl Keycloak {
         ];
         for (column, name, token) in columns {
             if let Some(token) = token {
-                update = update.col_expr(column, Expr::value(self.seal(&row.id, name, token)?));
+                update = update.col_expr(column, Expr::value(self.seal(&row.id, name, token).await?));
             }
         }
         update
@@ -400,7 +402,7 @@ impl Keycloak {
             if used.contains(&Some(row.id.clone())) {
                 continue;
             }
-            let token = self.unseal(&row.id, "refresh_token", &row.refresh_token)?;
+            let token = self.unseal(&row.id, "refresh_token", &row.refresh_token).await?;
             match self.endpoints.end(&token).await {
                 Ok(()) => {}
                 Err(error) if error.refusal().is_some() => {}
@@ -418,7 +420,7 @@ impl Keycloak {
         let Some((row, token)) = row.and_then(|mut row| row.id_token.take().map(|token| (row, token))) else {
             return Ok(());
         };
-        let token = self.unseal(&row.id, "id_token", &token)?;
+        let token = self.unseal(&row.id, "id_token", &token).await?;
         match self.endpoints.end_browser_session(&token).await {
             Err(error) if error.refusal().is_none() => Err(IdentityError::Provider(error.to_string())),
             _ => Ok(()),
@@ -433,14 +435,16 @@ impl Keycloak {
         Ok(())
     }
 
-    fn seal(&self, id: &str, column: &str, token: &SecretString) -> Result<Vec<u8>, IdentityError> {
-        let row = format!("keycloak_grant/{id}/{column}");
-        Ok(self.vault.seal(&row, token.expose_secret().as_bytes())?)
+    async fn seal(&self, id: &str, column: &str, token: &SecretString) -> Result<Vec<u8>, IdentityError> {
+        let value = Bytes::copy_from_slice(token.expose_secret().as_bytes());
+        let sealed = self.vault.seal(TABLE.to_owned(), format!("{id}/{column}"), value);
+        Ok(sealed.await?.to_vec())
     }
 
-    fn unseal(&self, id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, IdentityError> {
-        let row = format!("keycloak_grant/{id}/{column}");
-        crate::keycloak::text(self.vault.unseal(&row, sealed)?)
+    async fn unseal(&self, id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, IdentityError> {
+        let sealed = Bytes::copy_from_slice(sealed);
+        let opened = self.vault.open(TABLE.to_owned(), format!("{id}/{column}"), sealed);
+        super::text(&opened.await?)
     }
 }
 

@@ -22,8 +22,10 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use jackfield_sdk::identity::{EmailChange, ProviderToken, SignIn};
-use jackfield_storage::Vault;
+use jackfield_sdk::{
+    host::VaultService,
+    identity::{EmailChange, ProviderToken, SignIn},
+};
 use moka::sync::Cache;
 use reqwest::{Certificate, redirect::Policy};
 use secrecy::SecretString;
@@ -69,7 +71,7 @@ pub struct Keycloak {
     admin: Admin,
     broker: Box<dyn Broker>,
     checks: Vec<Box<dyn LoginCheck>>,
-    vault: Arc<Vault>,
+    vault: Arc<dyn VaultService>,
     flights: Flights,
     /// Who was asked about lately.
     asked: Cache<String, ()>,
@@ -79,7 +81,7 @@ pub struct Keycloak {
 
 impl Keycloak {
     /// On a vault that keeps its tokens. Calls nobody yet: a host starts without Keycloak.
-    pub fn new(settings: KeycloakSettings, vault: Arc<Vault>) -> Result<Arc<Self>, reqwest::Error> {
+    pub fn new(settings: KeycloakSettings, vault: Arc<dyn VaultService>) -> Result<Arc<Self>, reqwest::Error> {
         let mut http = reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -113,7 +115,7 @@ impl Keycloak {
 }
 
 /// A token as text.
-fn text(opened: bytes::Bytes) -> Result<SecretString, IdentityError> {
+fn text(opened: &[u8]) -> Result<SecretString, IdentityError> {
     let text =
         String::from_utf8(opened.to_vec()).map_err(|_| IdentityError::Provider("a token is no text".to_owned()))?;
     Ok(text.into())

@@ -64,7 +64,13 @@ async fn pages_of_other_sites_cannot_act_with_a_cookie() {
 #[tokio::test]
 async fn people_are_counted_over_their_credentials_and_guesses_by_address() {
     let world = World::new().await;
-    let identity = counting(&world.database, &world.clock, IdentitySettings::default(), 10);
+    let identity = counting(
+        &world.database,
+        &world.clock,
+        IdentitySettings::default(),
+        10,
+        &world.post,
+    );
     for name in ["ann", "bob"] {
         world.person(name).await;
     }

@@ -10,13 +10,11 @@ use axum::{
 };
 use http::StatusCode;
 use jackfield_identity::{Identity, IdentityError};
-use jackfield_sdk::{
-    Principal,
-    identity::{AuditEntry, NewApiKey, User},
-};
+use jackfield_sdk::identity::{NewApiKey, User};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::actor::Actor;
 use crate::{answer, serve::Running};
 
 type Shared = State<Arc<Running>>;
@@ -51,22 +49,20 @@ struct Change {
     disabled: Option<bool>,
 }
 
-async fn set(State(running): Shared, Path(id): Path<String>, who: Principal, Json(change): Json<Change>) -> Response {
+async fn set(State(running): Shared, Path(id): Path<String>, who: Actor, Json(change): Json<Change>) -> Response {
     let identity = &running.identity;
     let done = async {
         let mut user = identity.user(&id).await?.ok_or(IdentityError::NoPerson(id.clone()))?;
         if let Some(operator) = change.operator {
             user = identity.set_operator(&id, operator).await?;
             let detail = json!({ "operator": operator });
-            identity
-                .record(entry(&who, "person.operator", format!("person:{id}"), detail))
+            who.note(identity, "person.operator", format!("person:{id}"), detail)
                 .await?;
         }
         if let Some(disabled) = change.disabled {
             user = identity.set_disabled(&id, disabled).await?;
             let detail = json!({ "disabled": disabled });
-            identity
-                .record(entry(&who, "person.disabled", format!("person:{id}"), detail))
+            who.note(identity, "person.disabled", format!("person:{id}"), detail)
                 .await?;
         }
         Ok::<User, IdentityError>(user)
@@ -84,22 +80,21 @@ async fn sessions(State(running): Shared, Path(id): Path<String>) -> Response {
     }
 }
 
-async fn end(State(running): Shared, Path((id, session)): Path<(String, String)>, who: Principal) -> Response {
+async fn end(State(running): Shared, Path((id, session)): Path<(String, String)>, who: Actor) -> Response {
     let ended = running.identity.end_session(&id, &session).await;
     note_end(&running.identity, &who, &id, ended.map(u64::from)).await
 }
 
-async fn end_all(State(running): Shared, Path(id): Path<String>, who: Principal) -> Response {
+async fn end_all(State(running): Shared, Path(id): Path<String>, who: Actor) -> Response {
     let ended = running.identity.end_sessions(&id).await;
     note_end(&running.identity, &who, &id, ended).await
 }
 
-async fn note_end(identity: &Identity, who: &Principal, id: &str, ended: Result<u64, IdentityError>) -> Response {
+async fn note_end(identity: &Identity, who: &Actor, id: &str, ended: Result<u64, IdentityError>) -> Response {
     let noted = async {
         let ended = ended?;
         let detail = json!({ "sessions": ended });
-        identity
-            .record(entry(who, "session.ended", format!("person:{id}"), detail))
+        who.note(identity, "session.ended", format!("person:{id}"), detail)
             .await?;
         Ok::<u64, IdentityError>(ended)
     };
@@ -116,7 +111,7 @@ struct Whom {
     email: Option<String>,
 }
 
-async fn link(State(running): Shared, who: Principal, Json(whom): Json<Whom>) -> Response {
+async fn link(State(running): Shared, who: Actor, Json(whom): Json<Whom>) -> Response {
     let identity = &running.identity;
     let made = async {
         let user = match &whom.email {
@@ -124,13 +119,7 @@ async fn link(State(running): Shared, who: Principal, Json(whom): Json<Whom>) ->
             None => owner(identity).await?,
         };
         let link = identity.link(&user.id).await?;
-        identity
-            .record(entry(
-                &who,
-                "sign_in_link.made",
-                format!("person:{}", user.id),
-                json!({}),
-            ))
+        who.note(identity, "sign_in_link.made", format!("person:{}", user.id), json!({}))
             .await?;
         Ok::<_, IdentityError>(link)
     };
@@ -153,7 +142,7 @@ struct NewKey {
     scopes: Vec<String>,
 }
 
-async fn key(State(running): Shared, who: Principal, Json(new): Json<NewKey>) -> Response {
+async fn key(State(running): Shared, who: Actor, Json(new): Json<NewKey>) -> Response {
     let identity = &running.identity;
     let made = async {
         let user = find_or_make(identity, &new.email).await?;
@@ -167,8 +156,7 @@ async fn key(State(running): Shared, who: Principal, Json(new): Json<NewKey>) ->
             })
             .await?;
         let detail = json!({ "name": new.name, "scopes": new.scopes });
-        identity
-            .record(entry(&who, "key.created", format!("key:{}", created.listed.id), detail))
+        who.note(identity, "key.created", format!("key:{}", created.listed.id), detail)
             .await?;
         Ok::<_, IdentityError>(created)
     };
@@ -217,11 +205,16 @@ async fn blocked(State(running): Shared) -> Response {
     }
 }
 
-async fn block(State(running): Shared, who: Principal, Json(new): Json<Domain>) -> Response {
+async fn block(State(running): Shared, who: Actor, Json(new): Json<Domain>) -> Response {
     let done = async {
         let domain = running.identity.block_domain(&new.domain).await?;
-        let noted = entry(&who, "domain.blocked", format!("domain:{domain}"), json!({}));
-        running.identity.record(noted).await?;
+        who.note(
+            &running.identity,
+            "domain.blocked",
+            format!("domain:{domain}"),
+            json!({}),
+        )
+        .await?;
         Ok(domain)
     };
     match done.await {
@@ -230,11 +223,16 @@ async fn block(State(running): Shared, who: Principal, Json(new): Json<Domain>) 
     }
 }
 
-async fn unblock(State(running): Shared, who: Principal, Path(domain): Path<String>) -> Response {
+async fn unblock(State(running): Shared, who: Actor, Path(domain): Path<String>) -> Response {
     let done = async {
         let was = running.identity.unblock_domain(&domain).await?;
-        let noted = entry(&who, "domain.unblocked", format!("domain:{domain}"), json!({}));
-        running.identity.record(noted).await?;
+        who.note(
+            &running.identity,
+            "domain.unblocked",
+            format!("domain:{domain}"),
+            json!({}),
+        )
+        .await?;
         Ok(was)
     };
     match done.await {
@@ -263,19 +261,9 @@ async fn find_or_make(identity: &Identity, email: &str) -> Result<User, Identity
     identity.invite(email).await
 }
 
-fn entry(who: &Principal, action: &str, target: String, detail: serde_json::Value) -> AuditEntry {
-    AuditEntry {
-        actor: who.id.clone(),
-        action: action.to_owned(),
-        target,
-        address: None,
-        detail,
-    }
-}
-
 fn refused(error: &IdentityError) -> Response {
     let status = match error {
-        IdentityError::Store(_) | IdentityError::Provider(_) | IdentityError::Vault(_) => {
+        IdentityError::Store(_) | IdentityError::Service(_) | IdentityError::Provider(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         IdentityError::NoPerson(_) => StatusCode::NOT_FOUND,
