@@ -335,6 +335,13 @@ async fn a_device_is_approved_in_the_browser() {
     };
     let approved = decide("/oauth/device/verify-authenticated").await;
     assert_eq!(approved, (200, json!({ "message": "Device authorized successfully!" })));
+    let trail = host.admin("/audit").await;
+    let rows = trail.as_array().unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["action"] == "device.approved")
+        .expect("it is on record");
+    assert_eq!(row["address"], "127.0.0.1");
     let again = decide("/oauth/device/deny").await;
     assert_eq!(
         again,

@@ -1,11 +1,12 @@
 //! `/oauth/device/*` (RFC 8628; statuses and texts of spec/10 §17).
 
 use axum::{
-    Form,
+    Extension, Form,
     extract::{Request, State, rejection::FormRejection},
     response::Response,
 };
 use http::StatusCode;
+use jackfield_edge::ClientAddr;
 use jackfield_sdk::Person;
 use serde::Deserialize;
 use serde_json::json;
@@ -86,22 +87,26 @@ pub(super) async fn token(State(identity): State<Identity>, form: Result<Form<De
 pub(super) async fn approve(
     State(identity): State<Identity>,
     person: Person,
+    from: Option<Extension<ClientAddr>>,
     form: Result<Form<UserForm>, FormRejection>,
 ) -> Response {
-    decide(&identity, &person, form, true, "Device authorized successfully!").await
+    let who = (&person, from.map(|Extension(from)| from));
+    decide(&identity, who, form, true, "Device authorized successfully!").await
 }
 
 pub(super) async fn deny(
     State(identity): State<Identity>,
     person: Person,
+    from: Option<Extension<ClientAddr>>,
     form: Result<Form<UserForm>, FormRejection>,
 ) -> Response {
-    decide(&identity, &person, form, false, "Device denied.").await
+    let who = (&person, from.map(|Extension(from)| from));
+    decide(&identity, who, form, false, "Device denied.").await
 }
 
 async fn decide(
     identity: &Identity,
-    person: &Person,
+    (person, from): (&Person, Option<ClientAddr>),
     form: Result<Form<UserForm>, FormRejection>,
     approve: bool,
     done: &str,
@@ -119,7 +124,12 @@ async fn decide(
         Ok(Decided::Done) => {
             let action = if approve { "device.approved" } else { "device.denied" };
             if let Err(error) = identity
-                .record(entry(&person.id, action, &format!("device:{code}"), None))
+                .record(entry(
+                    &person.id,
+                    action,
+                    &format!("device:{code}"),
+                    from.map(|from| from.0.to_string()),
+                ))
                 .await
             {
                 tracing::error!(%error, action, "the audit entry is not written");
