@@ -61,14 +61,14 @@ pub(crate) async fn config(users: This<Users>) -> Json<ClientConfig> {
         },
         providers_configured: config.providers_configured.clone().unwrap_or_default(),
         maintenance_start_time: config.maintenance_start_time.clone(),
-        auth_url: config.auth_url.clone(),
+        auth_url: users.auth_url(),
         recaptcha_site_key: config.recaptcha_site_key.clone(),
         faulty_models: config.faulty_models.clone().unwrap_or_default(),
         error_message: config.error_message.clone(),
         updated_at: config.updated_at.clone(),
         github_app_slug: config.github_app_slug.clone(),
-        identity_provider: config.identity_provider.clone(),
-        sign_in_links: config.identity_provider == "local" && users.sends_mail().await,
+        identity_provider: users.sign_in.provider.clone(),
+        sign_in_links: users.signs_in_here() && users.sends_mail().await,
         kind: "WebClientConfig",
     })
 }
@@ -93,11 +93,23 @@ pub(crate) async fn old_config(users: This<Users>) -> Json<Value> {
     if let Some(begins) = &config.maintenance_start_time {
         told["MAINTENANCE"] = json!({ "startTime": begins });
     }
-    if let Some(url) = &config.auth_url {
+    if let Some(url) = users.auth_url() {
         told["AUTH_URL"] = json!(url);
     }
     if let Some(key) = &config.recaptcha_site_key {
         told["RECAPTCHA_SITE_KEY"] = json!(key);
     }
     Json(told)
+}
+
+impl Users {
+    /// Whether this host signs people in itself, and so sends its own mail about their addresses.
+    pub(crate) fn signs_in_here(&self) -> bool {
+        self.sign_in.provider == "local"
+    }
+
+    /// Where the client begins: with Keycloak our own address (the host adds what the client's URL lacks).
+    fn auth_url(&self) -> Option<String> {
+        self.config.auth_url.clone().or_else(|| self.sign_in.auth_url.clone())
+    }
 }

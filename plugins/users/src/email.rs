@@ -21,7 +21,7 @@ use crate::{
 /// Longest address (RFC 5321).
 const LONGEST: usize = 254;
 /// Where somebody who is signed in goes on.
-const ACCOUNT: &str = "/settings/user";
+pub(crate) const ACCOUNT: &str = "/settings/user";
 
 /// Another address.
 #[derive(ToSchema)]
@@ -52,6 +52,9 @@ pub(crate) async fn change(users: This<Users>, who: Person, body: Bytes) -> Answ
     if user.email_verified && user.email.as_deref() == Some(email.as_str()) {
         return changed();
     }
+    if !users.signs_in_here() {
+        return users.change_elsewhere(&who, &email).await;
+    }
     if !users.sends_mail().await {
         return Err(no_mail(
             "the address stays as it is, because a new one could not be confirmed",
@@ -62,26 +65,7 @@ pub(crate) async fn change(users: This<Users>, who: Person, body: Bytes) -> Answ
         Reserved::TooSoon => return Err(too_soon()),
         Reserved::TooMany => return Err(too_many()),
     };
-    let refusal = match users.identity.change_email(&who.id, &email).await {
-        Ok(EmailChange::Changed) => None,
-        Ok(EmailChange::Taken) => Some(refused_with(
-            StatusCode::CONFLICT,
-            "EmailTaken",
-            "another account has confirmed this address",
-        )),
-        Ok(EmailChange::Blocked) => Some(refused_with(
-            StatusCode::FORBIDDEN,
-            "EmailBlocked",
-            "addresses of this domain may not be used here",
-        )),
-        Ok(EmailChange::Unknown) => Some(refused_with(
-            StatusCode::UNAUTHORIZED,
-            "User does not exist",
-            "sign in again",
-        )),
-        Err(error) => Some(away(error)),
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = users.set_address(&who.id, &email).await {
         users.give_back(&token).await.map_err(away)?;
         return Err(refusal);
     }
@@ -135,6 +119,9 @@ pub(crate) async fn resend(
             return Err(plain(detail(StatusCode::BAD_REQUEST, text)));
         }
     };
+    if !users.signs_in_here() {
+        return users.send_again_elsewhere(&id, signed_in.is_some()).await;
+    }
     if !users.sends_mail().await {
         return Err(plain(no_mail("no mail was sent")));
     }
@@ -185,6 +172,10 @@ pub(crate) async fn verified(
         true => None,
         false => users.confirm(&link.token).await.map_err(away)?,
     };
+    if !users.signs_in_here() {
+        let to = users.confirmed_elsewhere(who.ok(), from).await.map_err(away)?;
+        return Ok((StatusCode::FOUND, [(header::LOCATION, to)]));
+    }
     if let Some(person) = &confirmed {
         let entry = AuditEntry {
             actor: person.clone(),
@@ -204,17 +195,39 @@ pub(crate) async fn verified(
     Ok((StatusCode::FOUND, [(header::LOCATION, to)]))
 }
 
-fn no_mail(what: &str) -> Refused {
+impl Users {
+    /// Changes the address; why it is not changed, if it is not.
+    pub(crate) async fn set_address(&self, person: &str, email: &str) -> Option<Refused> {
+        let refused = match self.identity.change_email(person, email).await {
+            Ok(EmailChange::Changed) => return None,
+            Ok(EmailChange::Taken) => (
+                StatusCode::CONFLICT,
+                "EmailTaken",
+                "another account has confirmed this address",
+            ),
+            Ok(EmailChange::Blocked) => (
+                StatusCode::FORBIDDEN,
+                "EmailBlocked",
+                "addresses of this domain may not be used here",
+            ),
+            Ok(EmailChange::Unknown) => (StatusCode::UNAUTHORIZED, "User does not exist", "sign in again"),
+            Err(error) => return Some(away(error)),
+        };
+        Some(refused_with(refused.0, refused.1, refused.2))
+    }
+}
+
+pub(crate) fn no_mail(what: &str) -> Refused {
     let detail = format!("this host cannot send mail now: {what}; ask the people who run it");
     refused_with(StatusCode::SERVICE_UNAVAILABLE, "MailUnavailable", &detail)
 }
 
-fn too_soon() -> Refused {
+pub(crate) fn too_soon() -> Refused {
     let text = format!("Too many requests. Please wait {COOLDOWN_S} seconds before trying again.");
     detail(StatusCode::TOO_MANY_REQUESTS, &text)
 }
 
-fn too_many() -> Refused {
+pub(crate) fn too_many() -> Refused {
     let text = "Too many requests. Ten mails wait to be answered; open the last one, or try again tomorrow.";
     detail(StatusCode::TOO_MANY_REQUESTS, text)
 }

@@ -3,13 +3,17 @@
 
 mod answer;
 mod client;
+mod elsewhere;
 mod email;
 mod session;
 #[cfg(test)]
 mod tests;
 mod verification;
 
-use jackfield_sdk::{identity::Identity, prelude::*};
+use jackfield_sdk::{
+    identity::{Identity, SignIn},
+    prelude::*,
+};
 
 /// What the web client is told, under the reference's names (spec/10 §20.1).
 #[derive(Config)]
@@ -17,9 +21,6 @@ pub struct UsersConfig {
     /// `saas`, or `oss` for a client without sign-in.
     #[config(default = "saas", env = "OH_APP_MODE")]
     pub app_mode: String,
-    /// What signs people in: `local` or `keycloak`.
-    #[config(default = "local", env = "JACKFIELD_IDENTITY__PROVIDER")]
-    pub identity_provider: String,
     /// Public key of PostHog; none means that nothing is measured.
     #[config(env = "OH_WEB_CLIENT_POSTHOG_CLIENT_KEY")]
     pub posthog_client_key: Option<String>,
@@ -44,7 +45,7 @@ pub struct UsersConfig {
     /// When maintenance begins (RFC 3339): the client shows a banner.
     #[config(env = "OH_WEB_CLIENT_MAINTENANCE_START_TIME")]
     pub maintenance_start_time: Option<String>,
-    /// Host that the client goes to for sign-in.
+    /// Host that the client goes to for sign-in; with Keycloak this host unless said otherwise.
     #[config(env = "OH_WEB_CLIENT_AUTH_URL")]
     pub auth_url: Option<String>,
     /// Site key of reCAPTCHA.
@@ -72,6 +73,7 @@ const PROVIDERS: [&str; 5] = ["github", "gitlab", "bitbucket", "azure_devops", "
 /// The plugin.
 pub struct Users {
     config: UsersConfig,
+    sign_in: SignIn,
     identity: Identity,
     database: Database,
     host: Host,
@@ -110,9 +112,11 @@ impl Plugin for Users {
     }
 
     async fn create(config: UsersConfig, host: Host) -> Result<Self> {
+        let identity = host.identity();
         Ok(Self {
             config,
-            identity: host.identity(),
+            sign_in: identity.sign_in().await?,
+            identity,
             database: host.database(),
             host,
         })

@@ -1,5 +1,6 @@
 //! The shipped host behind a real Keycloak.
 
+mod address;
 mod checks;
 mod ending;
 mod login;

@@ -178,7 +178,7 @@ async fn secrets_stay_secret(site: &Site, database: &str, git_token: &str, cooki
     }
     // As text, and as the hex of a column of bytes. A token of Keycloak's begins as every JSON Web Token does.
     for secret in [git_token, cookie, CLIENT_SECRET, "eyJ"] {
-        let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = hex::encode(secret);
         for (place, text) in &shown {
             assert!(!text.contains(secret), "{place} shows `{secret}`");
             assert!(!text.contains(&hex), "{place} shows `{secret}` as hex");

@@ -45,6 +45,11 @@ impl Visit {
         page::form(&self.body, "kc-form-login").is_some()
     }
 
+    /// Where the page's link leads whose address holds `part`.
+    pub fn link(&self, part: &str) -> Option<String> {
+        page::link_to(&self.body, part)
+    }
+
     /// The first hop whose address begins so.
     pub fn hop(&self, begin: &str) -> Option<&Hop> {
         self.hops.iter().find(|hop| hop.url.as_str().starts_with(begin))
@@ -132,6 +137,14 @@ impl Browser {
         all.extend(fields);
         let target = page.url.join(&form.action).unwrap();
         self.walk(Method::POST, target, &all, Some(&page.url), page.hops).await
+    }
+
+    /// Clicks the link whose address holds `part`.
+    pub async fn click(&mut self, page: Visit, part: &str) -> Visit {
+        let link = page
+            .link(part)
+            .unwrap_or_else(|| panic!("no link to `{part}`: {page:#?}"));
+        self.follow(page, &link).await
     }
 
     /// Clicks a link.

@@ -27,6 +27,13 @@ pub(super) fn link(page: &str, id: &str) -> Option<String> {
     tag.value("href")
 }
 
+/// Where the first link leads whose address holds `part`.
+pub(super) fn link_to(page: &str, part: &str) -> Option<String> {
+    tags(page, "a")
+        .filter_map(|tag| tag.value("href"))
+        .find(|address| address.contains(part))
+}
+
 /// An opening tag.
 struct Tag<'p> {
     /// Where in the page.

@@ -143,8 +143,16 @@ impl Admin {
         }
     }
 
-    /// Has Keycloak send the mail that verifies the person's address; its link leads to `back`.
+    /// Has Keycloak send the mail that verifies the person's address; its link leads to `back`. Nobody, and somebody whose
+    /// address is verified, gets none.
     pub(crate) async fn send_verification(&self, person: &str, client: &str, back: &str) -> Result<(), CallError> {
+        let found = self.rest.realm_users_with_user_id_get(&self.realm, person, None).await;
+        match found {
+            Ok(user) if user.email_verified == Some(true) => return Ok(()),
+            Ok(_) => {}
+            Err(KeycloakError::HttpFailure { status: 404, .. }) => return Ok(()),
+            Err(error) => return Err(call_error(error)),
+        }
         let (client, back) = (Some(client.to_owned()), Some(back.to_owned()));
         let sent = self
             .rest
