@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, host::Services, principal::Person, service::service};
+use crate::{config::Secret, error::Result, host::Services, principal::Person, service::service};
 
 service! {
     /// People and what is theirs. Each method names the capability it needs.
@@ -88,6 +88,15 @@ pub struct SignIn {
 }
 
 /// A token of a person at a git provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitToken {
+    /// The token.
+    pub token: Secret,
+    /// When it ends; none when nobody said.
+    pub expires_ms: Option<i64>,
+}
+
+/// A [`GitToken`] as it crosses to a plugin.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderToken {
     /// The token.
@@ -335,9 +344,12 @@ impl Identity {
 
     /// The person's token at a git provider such as `github`: fresh, for one call or a few; ask again rather than keep it. None
     /// when they have none there, or have to sign in first. An error that passes when the provider does not answer.
-    pub async fn provider_token(&self, user: &str, provider: &str) -> Result<Option<ProviderToken>> {
+    pub async fn provider_token(&self, user: &str, provider: &str) -> Result<Option<GitToken>> {
         let token = self.0.identity().provider_token(user.to_owned(), provider.to_owned());
-        Ok(token.await?)
+        Ok(token.await?.map(|token| GitToken {
+            token: Secret::new(token.token),
+            expires_ms: token.expires_ms,
+        }))
     }
 }
 

@@ -134,11 +134,16 @@ pub(crate) fn refusal_with(status: StatusCode, error: &str, detail: &str) -> Res
 
 /// The database is away: whoever calls may try again.
 pub(crate) fn away() -> Response {
-    let mut response = refusal_with(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Unavailable",
-        "who calls cannot be looked up now; try again",
-    );
+    unavailable("who calls cannot be looked up now; try again")
+}
+
+/// What signs people in, or the database, is away.
+pub(crate) fn provider_away() -> Response {
+    unavailable("the identity provider does not answer; start again from the sign-in page in a moment")
+}
+
+fn unavailable(detail: &str) -> Response {
+    let mut response = refusal_with(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", detail);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -96,6 +96,12 @@ impl Identity {
         }
     }
 
+    /// What signs people in, and whether it answers; none when it is this host.
+    pub fn provider_is_up(&self) -> Option<(String, bool)> {
+        let up = self.0.provider.is_up()?;
+        Some((self.0.provider.sign_in(self).provider, up))
+    }
+
     /// Other places from now on.
     pub fn set_places(&self, places: Places) {
         self.0.places.store(Arc::new(places));

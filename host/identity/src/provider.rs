@@ -14,6 +14,11 @@ pub trait Provider: Send + Sync {
     /// What people and plugins are told of it.
     fn sign_in(&self, identity: &Identity) -> SignIn;
 
+    /// Whether it answers; none when it is this host.
+    fn is_up(&self) -> Option<bool> {
+        None
+    }
+
     /// Its routes, for the table of who may call what.
     fn own_routes(&self) -> Vec<OwnRoute>;
 

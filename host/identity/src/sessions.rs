@@ -7,7 +7,8 @@ use jackfield_sdk::{
 };
 use jackfield_storage::entity::{person, session};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -38,6 +39,19 @@ pub(crate) struct From {
 impl Identity {
     /// Begins a session; gives the cookie's value, which is not kept. Every sign-in has a session of its own.
     pub(crate) async fn begin_session(&self, person: &str, from: From) -> Result<String, IdentityError> {
+        let tx = self.0.database.begin().await?;
+        let secret = self.begin_session_in(&tx, person, from).await?;
+        tx.commit().await?;
+        Ok(secret)
+    }
+
+    /// The same, in a transaction that does more.
+    pub(crate) async fn begin_session_in(
+        &self,
+        on: &impl ConnectionTrait,
+        person: &str,
+        from: From,
+    ) -> Result<String, IdentityError> {
         let (secret, now) = (token::opaque(), self.now());
         let row = session::ActiveModel {
             hash: Set(token::hash(&secret).to_vec()),
@@ -50,11 +64,11 @@ impl Identity {
             user_agent: Set(from.user_agent.map(|agent| agent.chars().take(USER_AGENT).collect())),
             keycloak_grant: Set(from.keycloak_grant),
         };
-        row.insert(self.write()).await?;
+        row.insert(on).await?;
         person::Entity::update_many()
             .col_expr(person::Column::SignedInMs, Expr::value(now))
             .filter(person::Column::Id.eq(person))
-            .exec(self.write())
+            .exec(on)
             .await?;
         Ok(secret)
     }

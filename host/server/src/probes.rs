@@ -109,7 +109,12 @@ pub(crate) async fn report(running: &Running) -> Value {
     let word = |up| if up { "up" } else { "down" };
     // Losing Redis degrades and loses nothing, so it is listed and does not decide.
     let redis = running.redis.as_ref().map(|redis| word(redis.is_up()));
-    json!({ "ready": store, "store": word(store), "redis": redis, "plugins": plugins })
+    let mut report = json!({ "ready": store, "store": word(store), "redis": redis, "plugins": plugins });
+    // So does what signs people in: who is signed in stays so.
+    if let Some((name, up)) = running.identity.provider_is_up() {
+        report[name] = word(up).into();
+    }
+    report
 }
 
 async fn plugin_health(State(running): Shared, Path(plugin): Path<String>) -> Response {

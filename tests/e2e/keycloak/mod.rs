@@ -5,6 +5,7 @@ mod checks;
 mod ending;
 mod login;
 mod outage;
+mod readme;
 mod tokens;
 
 use std::{

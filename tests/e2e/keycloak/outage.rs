@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jackfield_tests::{
-    host::binary,
+    host::{binary, client},
     keycloak::{Browser, Keycloak, PEOPLE},
 };
 use serde_json::json;
@@ -35,6 +35,16 @@ async fn a_keycloak_that_is_away_ends_no_session() {
     let log = site.host().log();
     assert!(log.contains("Keycloak could not be asked"), "it was not asked: {log}");
     assert!(site.host().ready().await, "the host takes traffic without Keycloak");
+    let report = client()
+        .get(format!("http://{}/readyz?verbose", site.host().setup.admin))
+        .send()
+        .await;
+    let report: serde_json::Value = report.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&report["ready"], &report["keycloak"]),
+        (&json!(true), &json!("down")),
+        "{report}"
+    );
     // A sign-in that comes back now is told to come later, and its code is not lost to an error page.
     let mut browser = Browser::new();
     browser.hold(Some(&site.realm.url()));

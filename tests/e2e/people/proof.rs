@@ -2,7 +2,7 @@
 
 use jackfield_tests::{
     github::GitHub,
-    host::{Setup, binary},
+    host::{Host, Setup, binary},
     scratch::Scratch,
     turnstile::{Site, builds},
 };
@@ -119,20 +119,22 @@ async fn who_may_call_what_is_what_was_reviewed() {
         return;
     }
     let (scratch, github) = (Scratch::new("policies"), GitHub::start());
-    let host = Setup::new(scratch.0.clone(), &github.url, &github.private_key)
-        .start()
-        .await;
-    let rows = command(&host, &["routes", "--json"]);
-    let lines: Vec<String> = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| {
-            let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
-            let columns = ["method", "path", "plugin", "policy", "rate_limit"].map(text);
-            columns.join("  ")
-        })
-        .collect();
+    let setup = Setup::new(scratch.0.clone(), &github.url, &github.private_key);
+    let local = routes(&setup.start().await);
+    // It starts without Keycloak, and nobody signs in here.
+    let keycloak = setup
+        .with("KEYCLOAK_SERVER_URL", "http://127.0.0.1:9")
+        .with("KEYCLOAK_CLIENT_SECRET", "of-nobody")
+        .with("JACKFIELD_PUBLIC_URL", "http://127.0.0.1:9");
+    let keycloak = routes(&keycloak.start().await);
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    let mut lines: Vec<String> = local.iter().filter(|line| keycloak.contains(line)).cloned().collect();
+    lines.push("\nWith local sign-in alone:".to_owned());
+    lines.extend(only(&local, &keycloak));
+    lines.push("\nWith Keycloak alone:".to_owned());
+    lines.extend(only(&keycloak, &local));
     let now = lines.join("\n") + "\n";
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies.txt");
     if std::env::var_os("JACKFIELD_TEST_WRITE").is_some() {
@@ -143,4 +145,16 @@ async fn who_may_call_what_is_what_was_reviewed() {
         now, reviewed,
         "look at tests/policies.txt, and write it with JACKFIELD_TEST_WRITE=1"
     );
+}
+
+/// A line for each route of a host.
+fn routes(host: &Host) -> Vec<String> {
+    let rows = command(host, &["routes", "--json"]);
+    let line = |row: &Value| {
+        let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
+        ["method", "path", "plugin", "policy", "rate_limit"]
+            .map(text)
+            .join("  ")
+    };
+    rows.as_array().unwrap().iter().map(line).collect()
 }

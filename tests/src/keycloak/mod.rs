@@ -52,6 +52,15 @@ pub async fn shared() -> Option<&'static Keycloak> {
     SHARED.get_or_init(|| Keycloak::launch("keycloak", true)).await.as_ref()
 }
 
+/// Where Keycloak is unpacked; none, with the reason printed, without `JACKFIELD_TEST_KEYCLOAK_HOME`.
+pub fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("JACKFIELD_TEST_KEYCLOAK_HOME").map(PathBuf::from);
+    if home.is_none() {
+        println!("skipped: JACKFIELD_TEST_KEYCLOAK_HOME is not set; `cargo xtask test` sets it");
+    }
+    home
+}
+
 /// A server; killed and removed when dropped.
 pub struct Keycloak {
     home: PathBuf,
@@ -75,14 +84,8 @@ impl Keycloak {
     }
 
     async fn launch(name: &str, for_ever: bool) -> Option<Self> {
-        let place = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let (Some(home), Some(template)) = (
-            place("JACKFIELD_TEST_KEYCLOAK_HOME"),
-            place("JACKFIELD_TEST_KEYCLOAK_TEMPLATE"),
-        ) else {
-            println!("skipped: JACKFIELD_TEST_KEYCLOAK_HOME is not set; `cargo xtask test` sets it");
-            return None;
-        };
+        let home = home()?;
+        let template = std::env::var_os("JACKFIELD_TEST_KEYCLOAK_TEMPLATE").map(PathBuf::from)?;
         let scratch = Scratch::new(name);
         std::fs::copy(template.join("keycloakdb.mv.db"), scratch.0.join("keycloakdb.mv.db"))
             .unwrap_or_else(|error| panic!("no prepared database in `{}`: {error}", template.display()));

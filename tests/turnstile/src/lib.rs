@@ -171,7 +171,7 @@ async fn git(turnstile: This<Turnstile>, who: Person, Path(provider): Path<Strin
     let token = turnstile.host.identity().provider_token(&who.id, &provider).await?;
     let token = token.ok_or_else(|| Error::refused(StatusCode::NOT_FOUND, "you have no token there"))?;
     Ok(Json(
-        serde_json::json!({ "token": token.token, "expires_ms": token.expires_ms }),
+        serde_json::json!({ "token": token.token.expose(), "expires_ms": token.expires_ms }),
     ))
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::{
     Keycloak, PROVIDER,
     claims::{LogoutClaims, TokenError},
-    grants::Work,
+    work::Work,
 };
 use crate::{
     caller::{away, refusal},

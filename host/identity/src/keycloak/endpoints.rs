@@ -1,6 +1,9 @@
 //! Keycloak's OpenID Connect endpoints, as a confidential client calls them (spec/15 §3 to §6).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jsonwebtoken::jwk::JwkSet;
+use metrics::gauge;
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -71,6 +74,8 @@ struct Said {
 /// The endpoints.
 pub(crate) struct Endpoints {
     http: Client,
+    /// Whether the last call was answered.
+    up: AtomicBool,
     realm: String,
     client_id: String,
     client_secret: SecretString,
@@ -80,10 +85,23 @@ impl Endpoints {
     pub(crate) fn new(http: Client, settings: &KeycloakSettings) -> Self {
         Self {
             http,
+            up: AtomicBool::new(true),
             realm: format!("{}/realms/{}", settings.server_url, settings.realm),
             client_id: settings.client_id.clone(),
             client_secret: settings.client_secret.clone(),
         }
+    }
+
+    /// Whether the last call was answered.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, done: Result<T, CallError>) -> Result<T, CallError> {
+        let up = !matches!(done, Err(CallError::Away(_)));
+        self.up.store(up, Ordering::Relaxed);
+        gauge!("jackfield_dependency_up", "dependency" => "keycloak").set(if up { 1.0 } else { 0.0 });
+        done
     }
 
     /// A code of the callback, for tokens.
@@ -124,7 +142,7 @@ impl Endpoints {
 
     pub(crate) async fn keys(&self) -> Result<JwkSet, CallError> {
         let call = self.http.get(format!("{}/protocol/openid-connect/certs", self.realm));
-        let answer = answered(call.send().await).await?;
+        let answer = self.note(answered(call.send().await).await)?;
         answer.json().await.map_err(away)
     }
 
@@ -147,7 +165,7 @@ impl Endpoints {
         ];
         let form: Vec<_> = fields.iter().chain(&ours).collect();
         let call = self.http.post(format!("{}/{path}", self.realm)).form(&form);
-        answered(call.send().await).await
+        self.note(answered(call.send().await).await)
     }
 }
 

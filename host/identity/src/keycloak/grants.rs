@@ -5,13 +5,12 @@
 //! - Only an answer that says so ends a grant; a Keycloak that is slow or away changes nothing.
 //! - A person's newest grant outlives its session: webhooks act with it. Older ones end with theirs.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_sdk::identity::AuditEntry;
-use jackfield_storage::entity::{keycloak_grant as grant, person, session};
+use jackfield_storage::entity::keycloak_grant as grant;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     sea_query::Expr,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -22,7 +21,6 @@ use super::{
     endpoints::{Refusal, Tokens},
 };
 use crate::{
-    change,
     core::{Identity, millis},
     error::IdentityError,
 };
@@ -35,14 +33,6 @@ const AFTER_CALL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 /// Time that an access token must still have.
 const LEFT_MS: i64 = 30_000;
-/// One that nobody uses, so that it does not end for idleness (30 days, spec/10 §11.2), and so that keys of people who left end.
-const KEEP_ALIVE_MS: i64 = 86_400_000;
-/// One whose person Keycloak refused, to learn when they may again.
-const REFUSED_MS: i64 = 60_000;
-/// How long ended grants are kept.
-const KEPT_MS: i64 = 7 * 86_400_000;
-/// Grants that one look takes up.
-const AT_ONCE: u64 = 100;
 
 /// What a grant gives now.
 pub(crate) enum Access {
@@ -58,6 +48,7 @@ impl Keycloak {
     pub(super) async fn keep_grant(
         &self,
         identity: &Identity,
+        on: &impl ConnectionTrait,
         person: &str,
         sid: &str,
         tokens: &Tokens,
@@ -82,7 +73,7 @@ impl Keycloak {
             lease_ends_ms: Set(None),
             ended_ms: Set(None),
         };
-        row.insert(identity.write()).await?;
+        row.insert(on).await?;
         Ok(id)
     }
 
@@ -163,7 +154,7 @@ impl Keycloak {
             Err(error) => {
                 let free = grant::Entity::update_many()
                     .col_expr(grant::Column::Lease, Expr::value(Option::<String>::None))
-                    .col_expr(grant::Column::LeaseEndsMs, Expr::value(Option::<i64>::None))
+                    .col_expr(grant::Column::LeaseEndsMs, Expr::value(Some(identity.now())))
                     .filter(grant::Column::Id.eq(&row.id))
                     .filter(grant::Column::Lease.eq(lease));
                 let freed = free.exec(identity.write()).await?;
@@ -264,216 +255,15 @@ impl Keycloak {
         Ok(newest.await?)
     }
 
-    /// Ends a grant, and the sessions that stand on it.
-    pub(super) async fn end_grant(&self, identity: &Identity, id: &str, actor: &str) -> Result<(), IdentityError> {
-        let now = identity.now();
-        grant::Entity::update_many()
-            .col_expr(grant::Column::EndedMs, Expr::value(now))
-            .filter(grant::Column::Id.eq(id))
-            .filter(grant::Column::EndedMs.is_null())
-            .exec(identity.write())
-            .await?;
-        self.end_sessions_on(identity, &[id.to_owned()], actor).await
-    }
-
-    /// Ends the open sessions that stand on these grants; the grants stay.
-    pub(super) async fn end_sessions_on(
-        &self,
-        identity: &Identity,
-        grants: &[String],
-        actor: &str,
-    ) -> Result<(), IdentityError> {
-        let open = session::Entity::find()
-            .filter(session::Column::KeycloakGrant.is_in(grants.to_vec()))
-            .filter(session::Column::EndedMs.is_null())
-            .all(identity.write())
-            .await?;
-        for row in open {
-            if !identity.close_session(&row.person, &row.id).await? {
-                continue;
-            }
-            let entry = AuditEntry {
-                actor: actor.to_owned(),
-                action: "session.ended".to_owned(),
-                target: change::session(&row.id),
-                address: None,
-                detail: serde_json::json!({ "person": row.person }),
-            };
-            identity.record(entry).await?;
-        }
-        Ok(())
-    }
-
-    /// A person whose grant is over may have lost their account with it.
-    async fn look_whether_gone(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
-        match self.admin.lets_in(person).await {
-            Ok(lets_in) => self.set_refused(identity, person, !lets_in).await,
-            Err(error) => {
-                tracing::warn!(%error, "Keycloak cannot be asked about an account");
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) async fn set_refused(
-        &self,
-        identity: &Identity,
-        person: &str,
-        refused: bool,
-    ) -> Result<(), IdentityError> {
-        let now = identity.now();
-        let tx = identity.0.database.begin().await?;
-        let other = if refused {
-            person::Column::RefusedMs.is_null()
-        } else {
-            person::Column::RefusedMs.is_not_null()
-        };
-        let changed = person::Entity::update_many()
-            .col_expr(person::Column::RefusedMs, Expr::value(refused.then_some(now)))
-            .filter(person::Column::Id.eq(person))
-            .filter(other)
-            .exec(&tx)
-            .await?;
-        if changed.rows_affected > 0 {
-            identity.changed(&tx, change::person(person)).await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Asks Keycloak about the grants of somebody who is there whose access tokens have ended: as often as their life says.
-    pub(super) async fn confirm(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
-        let now = identity.now();
-        let stale = grant::Entity::find()
-            .filter(grant::Column::Person.eq(person))
-            .filter(grant::Column::EndedMs.is_null())
-            .filter(grant::Column::AccessExpiresMs.lte(now))
-            .limit(AT_ONCE)
-            .all(identity.read())
-            .await?;
-        for row in stale {
-            self.refresh(identity, &row.id, Some(now)).await?;
-        }
-        Ok(())
-    }
-
-    /// Grants that nobody uses and whose turn it is.
-    pub(super) async fn due(&self, identity: &Identity) -> Result<Vec<String>, IdentityError> {
-        let now = identity.now();
-        let old = grant::Entity::find()
-            .filter(grant::Column::EndedMs.is_null())
-            .filter(grant::Column::ConfirmedMs.lt(now - KEEP_ALIVE_MS))
-            .order_by_asc(grant::Column::ConfirmedMs)
-            .limit(AT_ONCE)
-            .all(identity.read())
-            .await?;
-        let refused = person::Entity::find()
-            .filter(person::Column::RefusedMs.lt(now - REFUSED_MS))
-            .order_by_desc(person::Column::RefusedMs)
-            .limit(AT_ONCE)
-            .all(identity.read())
-            .await?;
-        let refused: Vec<String> = refused.into_iter().map(|row| row.id).collect();
-        let theirs = grant::Entity::find()
-            .filter(grant::Column::Person.is_in(refused))
-            .filter(grant::Column::EndedMs.is_null())
-            .limit(AT_ONCE)
-            .all(identity.read())
-            .await?;
-        Ok(old.into_iter().chain(theirs).map(|row| row.id).collect())
-    }
-
-    /// Ends grants that no session stands on any more, but for the newest; at Keycloak too.
-    pub(super) async fn tidy(&self, identity: &Identity, person: &str) -> Result<(), IdentityError> {
-        let all = grant::Entity::find()
-            .filter(grant::Column::Person.eq(person))
-            .filter(grant::Column::EndedMs.is_null())
-            .order_by_desc(grant::Column::CreatedMs)
-            .order_by_desc(grant::Column::Id)
-            .all(identity.write())
-            .await?;
-        let used: Vec<Option<String>> = identity
-            .open_sessions(person)
-            .await?
-            .into_iter()
-            .map(|row| row.keycloak_grant)
-            .collect();
-        for row in all.into_iter().skip(1) {
-            if used.contains(&Some(row.id.clone())) {
-                continue;
-            }
-            let token = self.unseal(&row.id, "refresh_token", &row.refresh_token).await?;
-            match self.endpoints.end(&token).await {
-                Ok(()) => {}
-                Err(error) if error.refusal().is_some() => {}
-                // It is tried again when the person comes or goes next.
-                Err(error) => return Err(IdentityError::Provider(error.to_string())),
-            }
-            self.end_grant(identity, &row.id, PROVIDER).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the browser's session at Keycloak, where it has one, after a session of ours ended. Tells nobody who waits.
-    pub(super) async fn log_out(&self, identity: &Identity, id: &str) -> Result<(), IdentityError> {
-        let row = grant::Entity::find_by_id(id).one(identity.read()).await?;
-        let Some((row, token)) = row.and_then(|mut row| row.id_token.take().map(|token| (row, token))) else {
-            return Ok(());
-        };
-        let token = self.unseal(&row.id, "id_token", &token).await?;
-        match self.endpoints.end_browser_session(&token).await {
-            Err(error) if error.refusal().is_none() => Err(IdentityError::Provider(error.to_string())),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) async fn forget_grants(&self, identity: &Identity) -> Result<(), IdentityError> {
-        grant::Entity::delete_many()
-            .filter(grant::Column::EndedMs.lt(identity.now() - KEPT_MS))
-            .exec(identity.write())
-            .await?;
-        Ok(())
-    }
-
     async fn seal(&self, id: &str, column: &str, token: &SecretString) -> Result<Vec<u8>, IdentityError> {
         let value = Bytes::copy_from_slice(token.expose_secret().as_bytes());
         let sealed = self.vault.seal(TABLE.to_owned(), format!("{id}/{column}"), value);
         Ok(sealed.await?.to_vec())
     }
 
-    async fn unseal(&self, id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, IdentityError> {
+    pub(super) async fn unseal(&self, id: &str, column: &str, sealed: &[u8]) -> Result<SecretString, IdentityError> {
         let sealed = Bytes::copy_from_slice(sealed);
         let opened = self.vault.open(TABLE.to_owned(), format!("{id}/{column}"), sealed);
         super::text(&opened.await?)
-    }
-}
-
-/// What there is to do beside requests.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Work {
-    /// Somebody is there.
-    Confirm(String),
-    /// A grant's turn.
-    Refresh(String),
-    /// A session ended, or a new one began.
-    Tidy(String),
-    /// A session on this grant ended.
-    LogOut(String),
-}
-
-impl Keycloak {
-    pub(super) async fn work(self: Arc<Self>, identity: Identity, work: Work) {
-        let done = match &work {
-            Work::Confirm(person) => self.confirm(&identity, person).await,
-            Work::Refresh(id) => {
-                let now = identity.now();
-                self.refresh(&identity, id, Some(now)).await.map(drop)
-            }
-            Work::Tidy(person) => self.tidy(&identity, person).await,
-            Work::LogOut(id) => self.log_out(&identity, id).await,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "Keycloak could not be asked; it is asked again later");
-        }
     }
 }

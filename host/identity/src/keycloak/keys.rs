@@ -48,14 +48,8 @@ impl Keys {
             return Ok(stale());
         }
         *asked = Some(Instant::now());
-        match endpoints.keys().await {
-            Ok(set) => {
-                self.known.store(Arc::new(Known {
-                    by_id: usable(&set),
-                    read: Some(Instant::now()),
-                }));
-                Ok(stale())
-            }
+        match self.read(endpoints).await {
+            Ok(()) => Ok(stale()),
             Err(error) => match stale() {
                 Some(found) => {
                     tracing::warn!(%error, "the signing keys cannot be read again; the known ones stay");
@@ -68,6 +62,16 @@ impl Keys {
                 }
             },
         }
+    }
+
+    /// Reads them anew.
+    pub(crate) async fn read(&self, endpoints: &Endpoints) -> Result<(), CallError> {
+        let set = endpoints.keys().await?;
+        self.known.store(Arc::new(Known {
+            by_id: usable(&set),
+            read: Some(Instant::now()),
+        }));
+        Ok(())
     }
 
     fn fresh(&self, id: &str) -> Option<Arc<DecodingKey>> {

@@ -28,10 +28,10 @@ use super::{
     checks::{Arriving, Refused},
     claims::Claims,
     endpoints::{CallError, Tokens},
-    grants::Work,
+    work::Work,
 };
 use crate::{
-    caller::{away, refusal},
+    caller::{provider_away, refusal},
     core::Identity,
     error::IdentityError,
     landing::on_our_host,
@@ -101,7 +101,7 @@ pub(super) async fn authorize(
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(%error, "a sign-in cannot begin");
-            away()
+            provider_away()
         }
     }
 }
@@ -169,7 +169,7 @@ pub(super) async fn callback(
         }
         Err(error) => {
             tracing::warn!(%error, "a sign-in cannot be completed");
-            away()
+            provider_away()
         }
     }
 }
@@ -269,7 +269,9 @@ async fn enter(
     };
     keycloak.set_refused(identity, &user.id, false).await?;
     let sid = claims.sid.as_deref().unwrap_or_default();
-    let grant = keycloak.keep_grant(identity, &user.id, sid, tokens).await?;
+    // Both or none: a grant that no session stands on is tidied away.
+    let tx = identity.0.database.begin().await?;
+    let grant = keycloak.keep_grant(identity, &tx, &user.id, sid, tokens).await?;
     let from = From {
         keycloak_grant: Some(grant.clone()),
         ..from.clone()
@@ -280,7 +282,8 @@ async fn enter(
         &format!("person:{}", user.id),
         from.address.clone(),
     );
-    let cookie = identity.begin_session(&user.id, from).await?;
+    let cookie = identity.begin_session_in(&tx, &user.id, from).await?;
+    tx.commit().await?;
     identity.record(done).await?;
     if keycloak.was_logged_out(identity, sid).await? {
         keycloak.end_grant(identity, &grant, PROVIDER).await?;

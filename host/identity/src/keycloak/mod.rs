@@ -10,10 +10,12 @@ mod broker;
 mod checks;
 mod claims;
 mod endpoints;
+mod ends;
 mod grants;
 mod keys;
 mod login;
 mod settings;
+mod work;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,8 +38,8 @@ use self::{
     broker::Broker,
     checks::LoginCheck,
     endpoints::{CallError, Endpoints},
-    grants::Work,
     keys::Keys,
+    work::Work,
 };
 use crate::{core::Identity, error::IdentityError, lease::Flights, provider::Provider, routes::OwnRoute};
 
@@ -139,6 +141,10 @@ impl Provider for KeycloakProvider {
         }
     }
 
+    fn is_up(&self) -> Option<bool> {
+        Some(self.0.endpoints.is_up())
+    }
+
     fn own_routes(&self) -> Vec<OwnRoute> {
         let public = |method, path| OwnRoute {
             method,
@@ -189,9 +195,12 @@ impl Provider for KeycloakProvider {
                     working.spawn(Arc::clone(&self.0).work(identity.clone(), work));
                 }
                 Some(_) = working.join_next() => {}
-                _ = due.tick() => match self.0.due(identity).await {
+                _ = due.tick() => {
+                    self.0.enqueue(Work::Look);
+                    match self.0.due(identity).await {
                     Ok(grants) => grants.into_iter().for_each(|id| self.0.enqueue(Work::Refresh(id))),
                     Err(error) => tracing::warn!(%error, "cannot look for grants whose turn it is"),
+                    }
                 },
             }
         }
