@@ -153,6 +153,11 @@ test("a session that ends while a page is open leads to the sign-in", async () =
   await page.getByRole("link", { name: "API keys" }).click();
   await page.waitForURL((url) => url.pathname === "/login");
   assert.equal(new URL(page.url()).searchParams.get("returnTo"), "/settings/api-keys");
+  // And it stays there: what was known of the session leads back no more.
+  await page.getByRole("heading", { name: "Open your sign-in link" }).waitFor();
+  await page.waitForLoadState("networkidle");
+  assert.equal(where(page), "/login?returnTo=%2Fsettings%2Fapi-keys");
+  assert.equal(asked("GET /api/keys").length, 1);
   await view.close();
 });
 
@@ -234,6 +239,21 @@ for (const [button, route, heading] of [
     await view.close();
   });
 }
+
+test("an address that is no longer verified while a page is open leads to its gate, and stays there", async () => {
+  const view = await open(browser, host);
+  const { page } = view;
+  await page.goto("/settings/user");
+  await page.getByRole("heading", { name: "Account" }).waitFor();
+  host.table["GET /api/keys"] = [403, { error: "EmailNotVerifiedError" }];
+  host.table["GET /api/v1/users/me"] = [200, { ...ME, email_verified: false }];
+  await page.getByRole("link", { name: "API keys" }).click();
+  await page.getByRole("heading", { name: "Check your mail" }).waitFor();
+  await page.waitForLoadState("networkidle");
+  assert.equal(where(page), "/verify-email?returnTo=%2Fsettings%2Fapi-keys");
+  assert.equal(asked("GET /api/keys").length, 1);
+  await view.close();
+});
 
 test("the page that waits for a verified address goes on by itself", async () => {
   host.table["GET /api/v1/users/me"] = [403, { error: "EmailNotVerifiedError" }];

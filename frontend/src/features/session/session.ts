@@ -1,5 +1,5 @@
 /** Who is signed in. */
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQuery, useQueryClient, type Query } from "@tanstack/react-query";
 
 import { api, body, type Schemas } from "@/api/client";
 
@@ -11,6 +11,26 @@ export const meQuery = queryOptions({
   meta: { gated: false },
   queryFn: ({ signal }) => body(api.GET("/api/v1/users/me", { signal })),
 });
+
+interface MeNow {
+  /** What the host said since the page was opened; what it said before may be over, and led here. */
+  now: Me | undefined;
+  /** What is known at all. */
+  known: Me | undefined;
+  error: Error | null;
+}
+
+/** For gates: who is signed in by now. Going on by what was known before would lead straight back to the gate, for ever. */
+export function useMeNow(options: { enabled?: boolean; every?: (error: Error | null) => number | false } = {}): MeNow {
+  const me = useQuery({
+    ...meQuery,
+    retry: false,
+    refetchOnMount: "always",
+    enabled: options.enabled ?? true,
+    refetchInterval: (query: Query<Me, Error, Me, string[]>) => options.every?.(query.state.error) ?? false,
+  });
+  return { now: me.isSuccess && me.isFetchedAfterMount ? me.data : undefined, known: me.data, error: me.error };
+}
 
 /** How a person is called: their name, else what identifies them. */
 export function nameOf(me: Me): string {

@@ -11,7 +11,7 @@ import { LoadingRows, PageError } from "@/components/PageState";
 import { readCode } from "@/features/device/code";
 import { CordPanel } from "@/features/gate/CordPanel";
 import { GateLayout } from "@/features/gate/GateLayout";
-import { meQuery } from "@/features/session/session";
+import { useMeNow } from "@/features/session/session";
 
 import { configQuery } from "./config";
 import { LinkSignIn } from "./LinkSignIn";
@@ -22,10 +22,10 @@ const route = getRouteApi("/login");
 export function SignInPage() {
   const search = route.useSearch();
   const config = useQuery(configQuery);
-  const me = useQuery({ ...meQuery, retry: false });
+  const me = useMeNow();
   const back = safePath(search.returnTo);
   // Whoever is signed in has come by an old link, or has just signed in elsewhere.
-  if (me.data) {
+  if (me.now) {
     return <Navigate to={back} replace />;
   }
   if (search.email_verification_required) {

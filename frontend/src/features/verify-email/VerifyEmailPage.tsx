@@ -1,5 +1,5 @@
 /** Waits until the link in the verification mail was opened, on whatever device. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link, Navigate } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
@@ -11,7 +11,7 @@ import { Field } from "@/components/Field";
 import { Glyph } from "@/components/Glyph";
 import { Failure } from "@/components/Note";
 import { GateLayout } from "@/features/gate/GateLayout";
-import { meQuery } from "@/features/session/session";
+import { meQuery, useMeNow } from "@/features/session/session";
 
 import { useCountdown } from "./useCountdown";
 
@@ -24,12 +24,10 @@ export function VerifyEmailPage() {
   const { user_id, returnTo } = route.useSearch();
   const [changing, change] = useState(false);
   const countdown = useCountdown();
-  const me = useQuery({
-    ...meQuery,
-    retry: false,
+  const me = useMeNow({
     // Somebody without a session cannot be told when it is done.
     enabled: user_id === undefined,
-    refetchInterval: (query) => (query.state.error && !needsVerification(query.state.error) ? false : 5000),
+    every: (error) => (error && !needsVerification(error) ? false : 5000),
   });
   const resend = useMutation({
     meta: { gated: false },
@@ -39,14 +37,14 @@ export function VerifyEmailPage() {
     },
     onSuccess: () => countdown.start(COOLDOWN_SECONDS),
   });
-  if (me.data?.email_verified) {
+  if (me.now?.email_verified) {
     return <Navigate to={safePath(returnTo)} replace />;
   }
-  const waits = user_id === undefined && (me.data !== undefined || needsVerification(me.error));
+  const waits = user_id === undefined && (me.known !== undefined || needsVerification(me.error));
   return (
     <GateLayout title="Check your mail">
       <p className="text-reading text-ink2">
-        We sent a link to {me.data?.email ? <strong className="text-ink">{me.data.email}</strong> : "your e-mail address"}.{" "}
+        We sent a link to {me.known?.email ? <strong className="text-ink">{me.known.email}</strong> : "your e-mail address"}.{" "}
         {waits
           ? "This page goes on by itself when you open it, on any device."
           : "Open it, on any device, then sign in again."}
