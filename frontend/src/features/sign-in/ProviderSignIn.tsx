@@ -1,9 +1,8 @@
-/** One button for each provider; each leads away to its own sign-in. */
-import { clsx } from "clsx";
+/** One button for each provider, or one for the identity provider's own page; each leads away to a sign-in. */
 import { KeyRound } from "lucide-react";
+import type { ReactNode } from "react";
 
 import { buttonClass } from "@/components/Button";
-import { Note } from "@/components/Note";
 import { Tile } from "@/components/Tile";
 
 import { authorizeAddress, providersOf } from "./authorize";
@@ -11,27 +10,30 @@ import type { WebClientConfig } from "./config";
 
 export function ProviderSignIn({ config, back }: { config: WebClientConfig; back: string }) {
   const providers = providersOf(config.providers_configured);
-  if (providers.length === 0) {
-    return (
-      <Note kind="warn" title="No sign-in provider is configured">
-        The people who run this host set OH_WEB_CLIENT_PROVIDERS_CONFIGURED.
-      </Note>
-    );
-  }
+  const leave = (provider: string | undefined, kind: "primary" | "default", content: ReactNode) => (
+    <a
+      key={provider ?? ""}
+      href={authorizeAddress(provider, config.auth_url ?? null, back)}
+      className={buttonClass(kind, "large")}
+    >
+      {content}
+    </a>
+  );
   return (
     <>
       {back !== "/" && <p className="text-reading text-ink2">You’ll come back to the page you opened.</p>}
       <div className="grid gap-2.5">
-        {providers.map(({ id, name }, place) => (
-          <a
-            key={id}
-            href={authorizeAddress(id, config.auth_url, back)}
-            className={clsx(buttonClass(place === 0 ? "primary" : "default", "large"))}
-          >
-            {id === "enterprise_sso" ? <KeyRound size={16} strokeWidth={1.6} aria-hidden /> : <Tile id={id} />}
-            Continue with {name}
-          </a>
-        ))}
+        {providers.length === 0 && leave(undefined, "primary", "Sign in")}
+        {providers.map(({ id, name }, place) =>
+          leave(
+            id,
+            place === 0 ? "primary" : "default",
+            <>
+              {id === "enterprise_sso" ? <KeyRound size={16} strokeWidth={1.6} aria-hidden /> : <Tile id={id} />}
+              Continue with {name}
+            </>,
+          ),
+        )}
       </div>
     </>
   );

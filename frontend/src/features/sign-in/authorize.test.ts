@@ -19,6 +19,12 @@ describe("the authorize address", () => {
     expect(address.search).toContain("redirect_uri=https%3A%2F%2Fjackfield.example%2Foauth%2Fkeycloak%2Fcallback");
   });
 
+  it("leaves it to the identity provider when no other is named", () => {
+    const address = new URL(authorizeAddress(undefined, null, "/", PAGE));
+    expect(address.searchParams.has("kc_idp_hint")).toBe(false);
+    expect(address.searchParams.get("state")).toBe("https://jackfield.example/?login_method=keycloak");
+  });
+
   it("is on this host when none is configured, and as this page is reached when it is this host", () => {
     const local = { origin: "http://localhost:3000", host: "localhost:3000" };
     for (const configured of [null, "", "https://localhost:3000/", "localhost:3000"]) {

@@ -28,19 +28,22 @@ function authOrigin(authUrl: string | null, page: Page): string {
   return !host || host === page.host ? page.origin : `https://${host}`;
 }
 
-/** `back` is the path to come back to. */
+/** How a sign-in is named that leaves it to the identity provider's own page how people show who they are. */
+const PLAIN = "keycloak";
+
+/** `back` is the path to come back to; without a `provider` the identity provider asks. */
 export function authorizeAddress(
-  provider: string,
+  provider: string | undefined,
   authUrl: string | null,
   back: string,
   page: Page = window.location,
 ): string {
   const state = new URL(page.origin + back);
-  state.searchParams.set("login_method", provider);
+  state.searchParams.set("login_method", provider ?? PLAIN);
   const address = new URL(`${authOrigin(authUrl, page)}/realms/allhands/protocol/openid-connect/auth`);
   address.search = new URLSearchParams({
     client_id: "allhands",
-    kc_idp_hint: provider,
+    ...(provider !== undefined && { kc_idp_hint: provider }),
     response_type: "code",
     redirect_uri: `${page.origin}/oauth/keycloak/callback`,
     scope: "openid email profile",
