@@ -17,8 +17,11 @@ export function launch() {
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
 }
 
-/** A page that fails the test on script errors, violations of the policy, and requests to anybody but the host. */
-export async function open(browser, host, { theme = "light", width = "wide", ...options } = {}) {
+/**
+ * A page that fails the test on script errors, violations of the policy, and requests to anybody but the host. `leads` is where its
+ * sign-in leads to and comes back from: pages there are not ours to judge.
+ */
+export async function open(browser, host, { theme = "light", width = "wide", leads = [], ...options } = {}) {
   const context = await browser.newContext({
     viewport: WIDTHS[width],
     colorScheme: theme,
@@ -30,15 +33,16 @@ export async function open(browser, host, { theme = "light", width = "wide", ...
   });
   const page = await context.newPage();
   const faults = [];
-  page.on("pageerror", (error) => faults.push(`script error: ${error.message}`));
+  const away = () => leads.some((url) => page.url().startsWith(url));
+  page.on("pageerror", (error) => away() || faults.push(`script error: ${error.message}`));
   page.on("console", (message) => {
     const expected = /status of 4\d\d/u.test(message.text());
-    if (message.type() === "error" && !expected) {
+    if (message.type() === "error" && !expected && !away()) {
       faults.push(message.text());
     }
   });
   page.on("request", (request) => {
-    if (!request.url().startsWith(host.url) && !request.url().startsWith("data:")) {
+    if (![host.url, "data:", ...leads].some((known) => request.url().startsWith(known))) {
       faults.push(`asks ${request.url()}`);
     }
   });
@@ -61,6 +65,23 @@ export async function sound({ page, faults }, name) {
   });
   assert.ok(wide <= room, `${name} is ${wide} px wide in a window of ${room}`);
   assert.deepEqual(faults, [], name);
+}
+
+/** The page as it stands, in both themes, on a desk and on a phone. */
+export async function looks(view, name) {
+  const { page } = view;
+  const before = page.viewportSize();
+  for (const theme of THEMES) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, theme);
+    for (const width of ["wide", "phone"]) {
+      await page.setViewportSize(WIDTHS[width]);
+      await shoot(view, `${name}-${theme}-${width}`);
+      await sound(view, `${name}, ${theme}, ${width}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: THEMES[0] });
+  await page.setViewportSize(before);
 }
 
 /** Keeps a picture when `SHOTS` names a folder. */
