@@ -76,6 +76,12 @@ export async function looks(view, name) {
     await page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, theme);
     for (const width of ["wide", "phone"]) {
       await page.setViewportSize(WIDTHS[width]);
+      // Even transitions that take no time take a frame each, and colours are handed from parent to child.
+      await page.evaluate(async () => {
+        for (let frames = 0; frames < 10; frames += 1) {
+          await new Promise(requestAnimationFrame);
+        }
+      });
       await shoot(view, `${name}-${theme}-${width}`);
       await sound(view, `${name}, ${theme}, ${width}`);
     }

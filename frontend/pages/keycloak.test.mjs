@@ -90,6 +90,7 @@ describe("with Keycloak", { skip: NO_HOST ?? NO_KEYCLOAK ?? false }, () => {
 
     await page.getByRole("link", { name: "Account" }).click();
     await page.getByText("Ines Lindqvist").first().waitFor();
+    await page.getByText("Your own").waitFor();
     await page.getByText("ines@example.com").waitFor();
     await looks(view, "keycloak-account");
     await view.close();
@@ -149,6 +150,7 @@ describe("with Keycloak", { skip: NO_HOST ?? NO_KEYCLOAK ?? false }, () => {
     await page.clock.fastForward(31_000);
     await page.getByRole("button", { name: "Send it again" }).click();
     await page.getByRole("alert").filter({ hasText: "Please wait 30 seconds" }).waitFor();
+    await wait.waitFor();
     await looks(view, "keycloak-verify-email-too-soon");
     assert.equal(mailbox.count("nils@example.com"), 2);
 

@@ -114,6 +114,7 @@ export async function sessions(site, who, name) {
   const rows = kept.page.getByRole("listitem").filter({ hasText: "since" });
   await rows.nth(1).waitFor();
   assert.equal(await rows.filter({ hasText: "this one" }).count(), 1);
+  assert.match(await rows.first().innerText(), /this one/u);
   await looks(kept, `${name}-sessions`);
   for (const row of await rows.filter({ hasNotText: "this one" }).all()) {
     assert.match(await row.innerText(), /Chrome on Linux/u);

@@ -1,9 +1,10 @@
 /**
- * The one way to the host: a client typed by `openapi.json`. Answers that are no success are thrown as {@link ApiError}.
+ * The one way to the host: a client typed by what the host says of itself (`openapi.json`, written by `npm run client`). Answers that are no success are thrown as {@link ApiError}.
  */
 import createClient, { type Middleware } from "openapi-fetch";
 
 import { ApiError } from "./errors";
+import type { HostRoutes } from "./hostRoutes";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -19,7 +20,7 @@ const refusals: Middleware = {
   },
 };
 
-export const api = createClient<paths>({ baseUrl: window.location.origin });
+export const api = createClient<paths & HostRoutes>({ baseUrl: window.location.origin });
 api.use(refusals);
 
 /** The body of an answer. */

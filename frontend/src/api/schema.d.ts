@@ -4,24 +4,7 @@
  */
 
 export interface paths {
-    "/api/v1/web-client/config": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What the web app must know before anybody signs in */
-        get: operations["web_client_config"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/sign-in/link": {
+    "/api/accept_tos": {
         parameters: {
             query?: never;
             header?: never;
@@ -30,8 +13,321 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a one-time sign-in link, if the address is known; the answer is the same if it is not */
-        post: operations["send_sign_in_link"];
+        /** Accepts the terms of service. */
+        post: operations["accept_terms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/add-git-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps tokens of git providers. */
+        post: operations["add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/authenticate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whether the caller is signed in. */
+        post: operations["authenticate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes the address; it is to be confirmed by the link that is sent to it. */
+        post: operations["change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sends the mail again. Who is not signed in is told nothing of the person they name: the answer is the same for everybody. */
+        put: operations["resend"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/email/verified": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Confirms the address that the link was sent to, on whatever device it is opened, and leads on: to the account, or to the
+         *     sign-in page, which says what became of it.
+         */
+        get: operations["verified"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** API keys of the current organisation, oldest first. */
+        get: operations["list"];
+        put?: never;
+        /** Makes an API key. The answer holds the key, which nothing shows again. */
+        post: operations["create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes an API key; it opens nothing a second later. */
+        delete: operations["delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends the session that asks, and takes its cookie away. An API key has no session: nothing ends. */
+        post: operations["logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/options/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Agents, by name. */
+        get: operations["agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/options/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same for older clients (spec/10 §20.2), from the same settings, so that the two never disagree. */
+        get: operations["old_config"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/options/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Models, by name, each once: those that are built in, the operator's, and the one of who has chosen none. */
+        get: operations["models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/options/security-analyzers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Security analyzers, by name. */
+        get: operations["analyzers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/reset-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gone: nothing resets all settings at once. */
+        post: operations["reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Names and descriptions of the person's secrets in the organisation, by name. */
+        get: operations["list"];
+        put?: never;
+        /** Makes a secret. */
+        post: operations["create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/secrets/{secret_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Renames a secret, or describes it anew. */
+        put: operations["update"];
+        post?: never;
+        /** Deletes a secret. */
+        delete: operations["delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Settings of the person in the organisation. `ETag` is their version. */
+        get: operations["load"];
+        put?: never;
+        /** Changes the fields that are sent, and no other; with `If-Match` only on that version. */
+        post: operations["store"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/unset-provider-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Removes all tokens of git providers. */
+        post: operations["unset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/user/info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The person who calls, as a git provider would say it. */
+        get: operations["info"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -45,7 +341,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is signed in */
+        /** The person who calls. */
         get: operations["me"];
         put?: never;
         post?: never;
@@ -62,7 +358,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Own sessions, the newest first */
+        /** Open sessions, newest first. */
         get: operations["sessions"];
         put?: never;
         post?: never;
@@ -82,144 +378,24 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Ends one of one's own sessions */
-        delete: operations["end_session"];
+        /** Ends a session; it opens nothing a second later. */
+        delete: operations["end"];
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/keys": {
+    "/api/v1/web-client/config": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Own API keys */
-        get: operations["keys"];
-        put?: never;
-        /** Makes an API key; it is shown this once */
-        post: operations["create_key"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/keys/{key_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
+        /** What the web client is told at its start. */
+        get: operations["config"];
         put?: never;
         post?: never;
-        /** Deletes an API key */
-        delete: operations["delete_key"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/accept_tos": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Notes that the terms were accepted */
-        post: operations["accept_tos"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Ends this session */
-        post: operations["sign_out"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/email": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Another e-mail address, which is then to be verified */
-        post: operations["change_email"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/email/resend": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Sends the verification e-mail again */
-        put: operations["resend_verification"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/oauth/device/verify-authenticated": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Lets the device with this code sign in as this person */
-        post: operations["approve_device"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/oauth/device/deny": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Refuses the device with this code */
-        post: operations["deny_device"];
         delete?: never;
         options?: never;
         head?: never;
@@ -230,73 +406,274 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Error: {
-            error?: string;
-            message?: string;
-            /** @description A text; of an unreadable request, what is wrong where */
-            detail?: unknown;
+        /** @description Where the client goes on. */
+        Accepted: {
+            /** @description A path, or an address of this host; anything else becomes `/`. */
+            redirect_url?: string | null;
         };
-        Message: {
+        /** @description Whom to send the mail to again. */
+        Again: {
+            /** @description Whether it is for a sign-in; the link leads on either way. */
+            is_auth_flow?: boolean;
+            /** @description Somebody who cannot sign in before they have confirmed their address; whoever is signed in need not say who they are. */
+            user_id?: string | null;
+        };
+        /** @description What of a secret can be changed; its value cannot. */
+        ChangedCustomSecret: {
+            /** @description What it is for; none when left out. */
+            description?: string | null;
+            /** @description Name of the environment variable. */
+            name: string;
+        };
+        /** @description What the web client is told at its start (spec/10 §20.1), and what signs people in. */
+        ClientConfig: {
+            app_mode: string;
+            auth_url?: string | null;
+            error_message?: string | null;
+            faulty_models: string[];
+            feature_flags: components["schemas"]["FeatureFlags"];
+            github_app_slug?: string | null;
+            identity_provider: string;
+            kind: string;
+            maintenance_start_time?: string | null;
+            posthog_client_key?: string | null;
+            providers_configured: string[];
+            recaptcha_site_key?: string | null;
+            /** @description Whether this host sends sign-in links by mail (`POST /api/v1/sign-in/link`). */
+            sign_in_links: boolean;
+            updated_at: string;
+        };
+        /** @description A key that was just made: `key` is shown this once. */
+        Created: components["schemas"]["Shown"] & {
+            /** @description The secret. */
+            key: string;
+        };
+        /** @description A secret without its value. */
+        CustomSecret: {
+            description?: string | null;
+            name: string;
+        };
+        /** @description Secrets without their values. */
+        CustomSecrets: {
+            custom_secrets: components["schemas"]["CustomSecret"][];
+        };
+        /** @description `{"detail":…}`, as the reference's clients read errors. */
+        Detail: {
+            /** @description What is wrong. */
+            detail: string;
+        };
+        FeatureFlags: {
+            enable_billing: boolean;
+            enable_jira: boolean;
+            enable_jira_dc: boolean;
+            enable_linear: boolean;
+            hide_llm_settings: boolean;
+        };
+        /** @description A provider's token. */
+        GitProvider: {
+            /** @description Host, when it is not the provider's own. */
+            host?: string | null;
+            /** @description The token; the one that is there stays when it is left out or empty. */
+            token?: string | null;
+            /** @description Id of the person at the provider. */
+            user_id?: string | null;
+        };
+        /** @description Tokens to keep. */
+        GitProviders: {
+            mcp_config?: components["schemas"]["McpConfig"] | null;
+            /** @description By provider: `github`, `gitlab`, `bitbucket`, `forgejo`, `azure_devops`, `enterprise_sso`. */
+            provider_tokens: {
+                [key: string]: components["schemas"]["GitProvider"];
+            };
+        };
+        /** @description The person who calls, as a git provider would say it (spec/10 §19), from what the identity provider told. */
+        Info: {
+            avatar_url: string;
+            company?: string | null;
+            email?: string | null;
+            id: string;
+            login: string;
+            name?: string | null;
+        };
+        /** @description Servers by the way they are reached. */
+        McpConfig: {
+            /**
+             * @description By streamable HTTP.
+             * @default []
+             */
+            shttp_servers: components["schemas"]["McpHttp"][];
+            /**
+             * @description By server-sent events.
+             * @default []
+             */
+            sse_servers: components["schemas"]["McpSse"][];
+            /**
+             * @description Started as programs.
+             * @default []
+             */
+            stdio_servers: components["schemas"]["McpStdio"][];
+        };
+        /** @description A server that is reached by streamable HTTP. */
+        McpHttp: {
+            api_key?: string | null;
+            /**
+             * Format: int32
+             * @description Seconds that a call may take, 1 to 3600; no limit when null.
+             */
+            timeout?: number | null;
+            url: string;
+        };
+        /** @description A server that is reached by server-sent events. */
+        McpSse: {
+            api_key?: string | null;
+            url: string;
+        };
+        /** @description A server that is started as a program. */
+        McpStdio: {
+            args: string[];
+            command: string;
+            env: {
+                [key: string]: string;
+            };
+            name: string;
+        };
+        /** @description The person who calls. */
+        Me: {
+            email?: string | null;
+            email_verified: boolean;
+            id: string;
+            name?: string | null;
+            /** @description Whether they operate this host. */
+            operator: boolean;
+            /** @description The organisation they work in now. */
+            organization: string;
+            /** @description When the terms of service were accepted. */
+            terms_accepted_at?: string | null;
+            username: string;
+        };
+        /** @description One mistake in a body. */
+        Mistake: {
+            /** @description Values of the message. */
+            ctx?: unknown;
+            /** @description What was sent; never that of a secret. */
+            input?: unknown;
+            /** @description Where: `["body", "mcp_config", "sse_servers", 0, "url"]`. */
+            loc: unknown[];
+            /** @description What is wrong. */
+            msg: string;
+            /** @description Its kind, in the words of the reference's validator: `bool_type`, `missing`, … */
+            type: string;
+        };
+        /** @description A key to make. */
+        New: {
+            /** @description When it ends (RFC 3339); never when left out. */
+            expires_at?: string | null;
+            /** @description Name. */
+            name?: string | null;
+            /** @description What it may do; all that its owner may when left out. */
+            scopes?: string[];
+        };
+        /** @description Another address. */
+        NewAddress: {
+            /** @description Letters, digits and `._%+-`, then `@` and a domain. */
+            email: string;
+        };
+        /** @description A secret to make. */
+        NewCustomSecret: {
+            /** @description What it is for. */
+            description?: string | null;
+            /** @description Name of the environment variable. */
+            name: string;
+            /** @description Value. */
+            value: string;
+        };
+        /** @description A session of the person who calls. */
+        Open: {
+            address?: string | null;
+            created_at?: string | null;
+            /** @description Whether it is the one that asks. */
+            current: boolean;
+            id: string;
+            last_seen_at?: string | null;
+            user_agent?: string | null;
+        };
+        /** @description `{"error":…}`. */
+        SettingsError: {
+            /** @description What is wrong. */
+            error: string;
+        };
+        /** @description `{"message":…}`. */
+        SettingsMessage: {
+            /** @description What was done, or why not. */
             message: string;
         };
-        WebClientConfig: {
-            /** @enum {string} */
-            app_mode: "oss" | "saas";
-            /** @enum {string} */
-            identity_provider: "local" | "keycloak";
-            /** @description Whether this host sends sign-in links by mail */
-            sign_in_links?: boolean;
-            providers_configured: string[];
-            auth_url: string | null;
-            error_message?: string | null;
-            /** Format: date-time */
-            maintenance_start_time?: string | null;
+        /** @description `{"detail":[…]}`: everything that is wrong with a body. */
+        SettingsMistakes: {
+            /** @description Each mistake. */
+            detail: components["schemas"]["Mistake"][];
         };
-        Me: {
-            id: string;
-            email: string | null;
+        /** @description A key as its owner sees it. Times are RFC 3339. */
+        Shown: {
+            /** @description When it was made. */
+            created_at?: string | null;
+            /** @description When it ends. */
+            expires_at?: string | null;
+            /**
+             * Format: int64
+             * @description Number.
+             */
+            id: number;
+            /** @description When it was used last. */
+            last_used_at?: string | null;
+            /** @description Name. */
+            name?: string | null;
+            /** @description First characters of the key. */
+            prefix: string;
+            /** @description What it may do; empty is all that its owner may. */
+            scopes: string[];
+        };
+        /** @description Settings as people see and send them. Keys are never shown: `…_set` says whether there is one. */
+        UserSettings: {
+            agent?: string | null;
+            /** Format: int64 */
+            condenser_max_size?: number | null;
+            confirmation_mode?: boolean | null;
+            email?: string | null;
             email_verified: boolean;
-            name: string | null;
-            username: string;
-            organization: string;
-            operator: boolean;
-        };
-        Session: {
-            id: string;
-            /** Format: date-time */
-            created_at: string | null;
-            /** Format: date-time */
-            last_seen_at: string | null;
-            address: string | null;
-            user_agent: string | null;
-            current: boolean;
-        };
-        ApiKey: {
+            enable_default_condenser: boolean;
+            enable_proactive_conversation_starters: boolean;
+            enable_solvability_analysis: boolean;
+            enable_sound_notifications: boolean;
+            git_user_email?: string | null;
+            git_user_name?: string | null;
+            language?: string | null;
+            llm_api_key?: string | null;
+            llm_api_key_set: boolean;
+            /** @description None: the model's own. */
+            llm_base_url?: string | null;
+            llm_model?: string | null;
+            /** Format: double */
+            max_budget_per_task?: number | null;
             /** Format: int64 */
-            id: number;
-            name: string | null;
-            /** Format: date-time */
-            created_at: string | null;
-            /** Format: date-time */
-            last_used_at: string | null;
-            /** Format: date-time */
-            expires_at: string | null;
-            scopes: string[];
-            prefix: string;
-        };
-        NewApiKey: {
+            max_iterations?: number | null;
+            mcp_config?: components["schemas"]["McpConfig"] | null;
+            /** @description Git providers that are linked, each with its host when it is not the provider's own. */
+            provider_tokens_set: {
+                [key: string]: string | null;
+            };
             /** Format: int64 */
-            id: number;
-            name: string | null;
-            /** Format: date-time */
-            created_at: string | null;
-            /** Format: date-time */
-            last_used_at: string | null;
-            /** Format: date-time */
-            expires_at: string | null;
-            scopes: string[];
-            key: string;
-            prefix: string;
+            remote_runtime_resource_factor?: number | null;
+            sandbox_api_key?: string | null;
+            sandbox_base_container_image?: string | null;
+            sandbox_runtime_container_image?: string | null;
+            search_api_key?: string | null;
+            search_api_key_set: boolean;
+            secrets_store: unknown;
+            security_analyzer?: string | null;
+            user_consents_to_analytics?: boolean | null;
+            /** Format: int64 */
+            user_version?: number | null;
+            v1_enabled: boolean;
         };
     };
     responses: never;
@@ -307,27 +684,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    web_client_config: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebClientConfig"];
-                };
-            };
-        };
-    };
-    send_sign_in_link: {
+    accept_terms: {
         parameters: {
             query?: never;
             header?: never;
@@ -336,40 +693,722 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    /** Format: email */
-                    email: string;
-                    /** @description A path of this host that the link leads to */
-                    returnTo?: string;
-                };
+                "application/json": components["schemas"]["Accepted"];
             };
         };
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Message"];
+                    "application/json": Record<string, unknown>;
                 };
             };
-            /** @description Not an address */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    add: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitProviders"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Error"];
+                    "application/json": components["schemas"]["SettingsMistakes"];
                 };
             };
-            /** @description Too many */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    authenticate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAddress"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
             429: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Error"];
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    resend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Again"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    verified: {
+        parameters: {
+            query?: {
+                /** @description From the mail */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the account or the sign-in page */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Shown"][];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Detail"];
+                };
+            };
+        };
+    };
+    create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["New"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Detail"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Detail"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Detail"];
+                };
+            };
+        };
+    };
+    delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Number of the key */
+                key_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Detail"];
+                };
+            };
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    agents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
+                };
+            };
+        };
+    };
+    old_config: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
+                };
+            };
+        };
+    };
+    analyzers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
+                };
+            };
+        };
+    };
+    reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomSecrets"];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCustomSecret"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMistakes"];
+                };
+            };
+        };
+    };
+    update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the secret */
+                secret_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedCustomSecret"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMistakes"];
+                };
+            };
+        };
+    };
+    delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the secret */
+                secret_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    load: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserSettings"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    store: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `ETag` of the settings that were read */
+                "if-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserSettings"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMistakes"];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    unset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsMessage"];
+                };
+            };
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsError"];
+                };
+            };
+        };
+    };
+    info: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Info"];
                 };
             };
         };
@@ -383,31 +1422,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description E-mail not verified */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
                 };
             };
         };
@@ -421,74 +1441,47 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Session"][];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
+                    "application/json": components["schemas"]["Open"][];
                 };
             };
         };
     };
-    end_session: {
+    end: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Id, as listed */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Message"];
+                    "application/json": Record<string, unknown>;
                 };
             };
-            /** @description Ended */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description No such session */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Error"];
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
     };
-    keys: {
+    config: {
         parameters: {
             query?: never;
             header?: never;
@@ -497,352 +1490,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ApiKey"][];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    create_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    name?: string | null;
-                    /** Format: date-time */
-                    expires_at?: string | null;
-                    scopes?: string[];
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NewApiKey"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description In the past */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    delete_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description No such key */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    accept_tos: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    redirect_url?: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        redirect_url: string;
-                    };
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    sign_out: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    change_email: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    email: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description Not an address */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    resend_verification: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    user_id?: string;
-                    is_auth_flow?: boolean;
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Nobody named */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description Too soon */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    approve_device: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": {
-                    user_code: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Unknown, expired or used code */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-        };
-    };
-    deny_device: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/x-www-form-urlencoded": {
-                    user_code: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Message"];
-                };
-            };
-            /** @description Unknown, expired or used code */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description Nobody */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ClientConfig"];
                 };
             };
         };

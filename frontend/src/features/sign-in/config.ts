@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type WebClientConfig = Schemas["WebClientConfig"];
+export type WebClientConfig = Schemas["ClientConfig"];
 
 export const configQuery = queryOptions({
   queryKey: ["web-client", "config"],

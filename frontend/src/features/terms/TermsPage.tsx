@@ -25,7 +25,7 @@ export function TermsPage() {
     meta: { gated: false },
     mutationFn: () => body(api.POST("/api/accept_tos", { body: { redirect_url: redirect_url ?? "/" } })),
     // Loaded anew: the session is another one now.
-    onSuccess: (answer) => window.location.assign(safePath(answer.redirect_url)),
+    onSuccess: ({ redirect_url: next }) => window.location.assign(safePath(typeof next === "string" ? next : "/")),
   });
   return (
     <GateLayout title="Accept the terms to go on">

@@ -4,7 +4,7 @@ import { getRouteApi, Link, Navigate } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
 import { api, body } from "@/api/client";
-import { needsVerification } from "@/api/errors";
+import { ApiError, needsVerification } from "@/api/errors";
 import { safePath } from "@/app/returnTo";
 import { Button } from "@/components/Button";
 import { Field } from "@/components/Field";
@@ -36,6 +36,12 @@ export function VerifyEmailPage() {
       return body(api.PUT("/api/email/resend", { body: who }));
     },
     onSuccess: () => countdown.start(COOLDOWN_SECONDS),
+    // Asked for elsewhere a moment ago: to press again at once would be refused again.
+    onError: (error) => {
+      if (error instanceof ApiError && error.refusal.status === 429) {
+        countdown.start(COOLDOWN_SECONDS);
+      }
+    },
   });
   if (me.now?.email_verified) {
     return <Navigate to={safePath(returnTo)} replace />;

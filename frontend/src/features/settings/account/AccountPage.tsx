@@ -36,7 +36,8 @@ export function AccountPage() {
             <None />
           )}
         </Row>
-        <Row name="Organisation">{me.organization || <None />}</Row>
+        {/* The one that everybody has to themselves is named by their id. */}
+        <Row name="Organisation">{me.organization === me.id ? "Your own" : me.organization || <None />}</Row>
         <Row name="Role" note="Operators run this host: plugins, deliveries, people.">
           {me.operator ? "Operator" : "Member"}
         </Row>

@@ -55,7 +55,7 @@ export function KeyTable({ keys }: { keys: ApiKey[] }) {
 
 function Row({ entry }: { entry: ApiKey }) {
   const used = entry.last_used_at ? ago(readTime(entry.last_used_at)) : "never";
-  const ended = entry.expires_at !== null && isSoon(readTime(entry.expires_at), 0);
+  const ended = entry.expires_at ? isSoon(readTime(entry.expires_at), 0) : false;
   return (
     <tr className={clsx("h-8 border-b border-line", ended && "text-ink3")}>
       <td className={clsx(CELL, "font-medium break-words")}>
@@ -67,7 +67,7 @@ function Row({ entry }: { entry: ApiKey }) {
       <td className={clsx(CELL, "font-mono text-mono text-ink3 max-rail:hidden")}>{entry.prefix}…</td>
       <td className={clsx(CELL, "max-rail:hidden")}>{mayOf(entry)}</td>
       <td className={clsx(CELL, "whitespace-nowrap text-ink3 max-rail:hidden")}>
-        {entry.created_at !== null && ago(readTime(entry.created_at))}
+        {entry.created_at && ago(readTime(entry.created_at))}
       </td>
       <td className={clsx(CELL, "whitespace-nowrap text-ink3 max-rail:hidden")}>{used}</td>
       <td className={clsx(CELL, "whitespace-nowrap")}>
@@ -80,8 +80,8 @@ function Row({ entry }: { entry: ApiKey }) {
   );
 }
 
-function Ends({ at }: { at: string | null }) {
-  const time = at === null ? undefined : readTime(at);
+function Ends({ at }: { at: string | null | undefined }) {
+  const time = at ? readTime(at) : undefined;
   if (time && isSoon(time, 0)) {
     return <span>ended {day(time)}</span>;
   }

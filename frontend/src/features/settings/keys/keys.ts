@@ -2,8 +2,8 @@ import { queryOptions } from "@tanstack/react-query";
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type ApiKey = Schemas["ApiKey"];
-export type NewApiKey = Schemas["NewApiKey"];
+export type ApiKey = Schemas["Shown"];
+export type NewApiKey = Schemas["Created"];
 
 export const keysQuery = queryOptions({
   queryKey: ["keys"],

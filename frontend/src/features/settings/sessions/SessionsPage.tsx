@@ -22,6 +22,7 @@ export function SessionsPage() {
   const toast = useToast();
   const end = useMutation(endSessions(queries));
   const others = (sessions.data ?? []).filter(({ current }) => !current);
+  const here = (sessions.data ?? []).filter(({ current }) => current);
   const revoke = (session: Session) =>
     end.mutate([session.id], {
       onSuccess: () => toast(`${deviceOf(session.user_agent).name} is signed out`, "cannot be undone"),
@@ -47,7 +48,7 @@ export function SessionsPage() {
       )}
       {sessions.data && (
         <ul className="border-t border-line">
-          {sessions.data.map((session) => (
+          {[...here, ...others].map((session) => (
             <Row
               key={session.id}
               session={session}
@@ -64,7 +65,7 @@ export function SessionsPage() {
 function Row({ session, working, revoke }: { session: Session; working: boolean; revoke: () => void }) {
   const device = deviceOf(session.user_agent);
   const Icon = ICON[device.kind];
-  const seen = session.last_seen_at === null ? undefined : readTime(session.last_seen_at);
+  const seen = session.last_seen_at ? readTime(session.last_seen_at) : undefined;
   return (
     <li className="flex min-h-14 items-center gap-3 border-b border-line px-4 py-2 rail:px-5">
       <Icon size={16} strokeWidth={1.6} aria-hidden className="shrink-0 text-ink3" />
@@ -77,7 +78,7 @@ function Row({ session, working, revoke }: { session: Session; working: boolean;
         </p>
         <p className="text-note text-ink3">
           {session.address ?? "address not known"}
-          {session.created_at !== null && ` · since ${ago(readTime(session.created_at))}`}
+          {session.created_at && ` · since ${ago(readTime(session.created_at))}`}
         </p>
       </div>
       {seen && (

@@ -6,7 +6,7 @@ export interface Device {
   kind: "desktop" | "phone" | "program";
 }
 
-export function deviceOf(agent: string | null): Device {
+export function deviceOf(agent: string | null | undefined): Device {
   if (!agent) {
     return { name: "Unknown program", kind: "program" };
   }

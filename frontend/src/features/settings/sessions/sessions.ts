@@ -2,7 +2,7 @@ import { mutationOptions, queryOptions, type QueryClient } from "@tanstack/react
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type Session = Schemas["Session"];
+export type Session = Schemas["Open"];
 
 export const sessionsQuery = queryOptions({
   queryKey: ["me", "sessions"],
