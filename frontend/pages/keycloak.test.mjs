@@ -58,7 +58,7 @@ describe("with Keycloak", { skip: NO_HOST ?? NO_KEYCLOAK ?? false }, () => {
   }
 
   test("a password signs in by the app's own button, and leads back to the page that was opened", async () => {
-    const ines = await keycloak.person("ines");
+    const vera = await keycloak.person("vera");
     const view = await plain.view();
     const { page } = view;
     const asked = watch(view, AUTHORIZE);
@@ -68,7 +68,7 @@ describe("with Keycloak", { skip: NO_HOST ?? NO_KEYCLOAK ?? false }, () => {
     assert.equal(await page.getByRole("link", { name: /^Continue with/u }).count(), 0);
     await looks(view, "keycloak-sign-in");
     const came = watch(view, "login_method=");
-    await plain.enter(view, ines);
+    await plain.enter(view, vera);
     // Without what the way back carried.
     await reach(plain, view, "/settings/sessions");
     await page.getByText("Chrome on Linux").waitFor();
@@ -89,9 +89,9 @@ describe("with Keycloak", { skip: NO_HOST ?? NO_KEYCLOAK ?? false }, () => {
     assert.equal(back.search, "?login_method=keycloak");
 
     await page.getByRole("link", { name: "Account" }).click();
-    await page.getByText("Ines Lindqvist").first().waitFor();
+    await page.getByText("Vera Lindqvist").first().waitFor();
     await page.getByText("Your own").waitFor();
-    await page.getByText("ines@example.com").waitFor();
+    await page.getByText("vera@example.com").waitFor();
     await looks(view, "keycloak-account");
     await view.close();
   });

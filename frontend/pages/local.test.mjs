@@ -66,7 +66,7 @@ describe("on its own", { skip: NO_HOST ?? false }, () => {
   });
 
   test("a link in mail signs in, and leads back to the page that was opened", async () => {
-    const { email } = await person(site.host, "ines@example.com");
+    const { email } = await person(site.host, "vera@example.com");
     const view = await site.view();
     const { page } = view;
     await goIn(site, view, email, "/settings/sessions");

@@ -34,14 +34,24 @@ pub(crate) fn build() -> Result<()> {
     must(&mut npm("build"))
 }
 
-/// Types, lint, unit tests, build, size of the first load, and the pages in a browser. Each is run, whatever failed before.
+/// Types, lint, unit tests, build, size of the first load. Each is run, whatever failed before.
 pub(crate) fn test(summary: &mut Summary) -> Result<()> {
     install::frontend_modules()?;
     for script in ["check", "lint", "test", "build", "size"] {
         step(script, &mut npm(script), summary)?;
     }
+    Ok(())
+}
+
+/// The pages that were built, in a browser: on recorded answers, on `host`, and on `host` with the Keycloak that `variables` name.
+pub(crate) fn pages(host: &Path, variables: &[(String, String)], summary: &mut Summary) -> Result<()> {
+    install::frontend_modules()?;
     install::chromium()?;
-    step("pages", &mut npm("pages"), summary)
+    let mut command = npm("pages");
+    command
+        .env("JACKFIELD_TEST_HOST_BIN", host)
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    step("pages", &mut command, summary)
 }
 
 /// Its typed client is in step with `openapi.json`, its types hold, its lint is clean.

@@ -1,6 +1,9 @@
 //! `cargo xtask test`.
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -8,7 +11,7 @@ use clap::Args;
 use crate::{
     boundary, cargo,
     follow::{Limits, follow},
-    frontend, install, plugins, root,
+    frontend, install, keycloak, plugins, root,
     services::{self, Services},
     summary::Summary,
 };
@@ -20,7 +23,7 @@ pub(crate) struct Options {
     /// Only crates, with their doctests
     #[arg(long)]
     rust: bool,
-    /// Only the web app: types, lint, unit tests, build, size of the first load, pages in a browser
+    /// Only the web app: types, lint, unit tests, build, size of the first load, pages in a browser on a real host
     #[arg(long)]
     frontend: bool,
     /// Only end-to-end suites
@@ -39,12 +42,15 @@ pub(crate) fn test(options: &Options) -> ExitCode {
     let all = !options.rust && !options.e2e && !options.chaos && !options.frontend;
     let mut summary = Summary::default();
     // Its tests know no filter; the host that the suites start embeds what is built here.
-    if (options.frontend || (all && options.filter.is_none()))
-        && let Err(error) = frontend::test(&mut summary)
-    {
+    let app = options.frontend || (all && options.filter.is_none());
+    if app && let Err(error) = frontend::test(&mut summary) {
         summary.fail(format!("{error:#}"));
     }
     if options.frontend && !options.rust && !options.e2e && !options.chaos {
+        // No page needs PostgreSQL or Redis.
+        if let Err(error) = keycloak::variables().and_then(|keycloak| pages(&keycloak, &mut summary)) {
+            summary.fail(format!("{error:#}"));
+        }
         return close(&summary);
     }
     match services::start_all() {
@@ -57,6 +63,10 @@ pub(crate) fn test(options: &Options) -> ExitCode {
             if (all || options.e2e || options.chaos)
                 && let Err(error) = end_to_end(options, &services, &mut summary)
             {
+                summary.fail(format!("{error:#}"));
+            }
+            // Here, because the suites before have built the host.
+            if app && let Err(error) = pages(&services.variables, &mut summary) {
                 summary.fail(format!("{error:#}"));
             }
             if options.long
@@ -97,19 +107,9 @@ fn crates(options: &Options, services: &Services, summary: &mut Summary) -> Resu
 /// The suites that start the shipped binary.
 fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> Result<()> {
     install::node_modules()?;
-    frontend::build()?;
-    // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
-    let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
-    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
+    let (host, libraries) = host()?;
     if options.filter.is_none() {
         plugins::build_apart()?;
-    }
-    let host = root()
-        .join("target")
-        .join(if dev { "debug" } else { "release" })
-        .join("jackfield");
-    if !host.exists() {
-        bail!("`{}` was not built; is CARGO_TARGET_DIR set?", host.display());
     }
     let mut command = cargo(&["test", "--package", "jackfield-tests", "--no-fail-fast"]);
     prepare(&mut command, options, services);
@@ -123,6 +123,28 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
         command.env("JACKFIELD_TEST_OLDEST_RUSTC", rustc);
     }
     follow(command, &Limits::of(options.long), summary)
+}
+
+/// The app's pages in a browser, on the shipped binary.
+fn pages(variables: &[(String, String)], summary: &mut Summary) -> Result<()> {
+    let (host, _) = host()?;
+    frontend::pages(&host, variables, summary)
+}
+
+/// The shipped binary and the libraries that are loaded into it, built together, so that a second build finds all of it done.
+fn host() -> Result<(PathBuf, PathBuf)> {
+    frontend::build()?;
+    // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
+    let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
+    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
+    let host = root()
+        .join("target")
+        .join(if dev { "debug" } else { "release" })
+        .join("jackfield");
+    if !host.exists() {
+        bail!("`{}` was not built; is CARGO_TARGET_DIR set?", host.display());
+    }
+    Ok((host, libraries))
 }
 
 fn prepare(command: &mut Command, options: &Options, services: &Services) {
