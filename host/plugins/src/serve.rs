@@ -4,11 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use jackfield_edge::{ClientAddr, RouteLabel, body::Keeping};
-use jackfield_sdk::principal::CLIENT_ADDRESS;
+use jackfield_sdk::{descriptor::Policy, principal::CLIENT_ADDRESS};
 
 use crate::{
+    guard::Rules,
     lifecycle::Plugins,
     quarantine::Fault,
     table::{Found, Route, Target},
@@ -23,13 +24,7 @@ impl Plugins {
         let table = self.table();
         let mut response = match table.find(request.method(), request.uri().path()) {
             Found::Nothing | Found::Target(Target::Host) => return Err(request),
-            Found::OtherMethods(methods) => {
-                let mut response = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#);
-                if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
-                    response.headers_mut().insert(header::ALLOW, allow);
-                }
-                response
-            }
+            Found::OtherMethods { allow, public } => self.other_methods(&allow, public, request).await,
             Found::Target(Target::Hook(hook)) => {
                 let label = RouteLabel {
                     route: hook.descriptor.path.as_str().into(),
@@ -53,6 +48,24 @@ impl Plugins {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         Ok(response)
+    }
+
+    /// Which methods a path has is told to whoever may use one of them; OPTIONS asks for just that (spec/10 §3).
+    async fn other_methods(&self, allow: &str, public: bool, mut request: Request<Body>) -> Response<Body> {
+        let policy = match public || request.method() == Method::OPTIONS {
+            true => Policy::Public,
+            false => Policy::SignedIn,
+        };
+        let passed = match self.guard().pass(&Rules::of(policy), &mut request).await {
+            Ok(passed) => passed,
+            Err(refusal) => return refusal,
+        };
+        let mut response = json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#);
+        if let Ok(allow) = HeaderValue::from_str(allow) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        self.guard().leave(&passed, &mut response);
+        response
     }
 
     async fn run(&self, route: &Route, mut request: Request<Body>) -> Response<Body> {

@@ -19,6 +19,18 @@ pub(crate) enum Target {
     Host,
 }
 
+impl Target {
+    /// Whether whoever is not signed in may call it.
+    fn is_public(&self) -> bool {
+        match self {
+            Self::Route(route) => route.rules.policy == Policy::Public,
+            // Its signature is looked at, and nothing else.
+            Self::Hook(_) => true,
+            Self::Host => false,
+        }
+    }
+}
+
 /// A plugin's route.
 pub(crate) struct Route {
     pub(crate) plugin: Arc<str>,
@@ -85,7 +97,12 @@ pub struct RouteTable {
 pub(crate) enum Found {
     Target(Target),
     /// The path is there with other methods.
-    OtherMethods(Vec<String>),
+    OtherMethods {
+        /// Which, as `Allow` lists them.
+        allow: String,
+        /// Whether whoever is not signed in may use one of them.
+        public: bool,
+    },
     Nothing,
 }
 
@@ -186,16 +203,22 @@ impl RouteTable {
         {
             return Found::Target(found.value.clone());
         }
-        let others: Vec<String> = self
+        let others: Vec<(&str, &Target)> = self
             .methods
-            .keys()
-            .filter(|other| at(other).is_some())
-            .cloned()
+            .iter()
+            .filter_map(|(other, router)| Some((other.as_str(), router.at(path).ok()?.value)))
             .collect();
         if others.is_empty() {
-            Found::Nothing
-        } else {
-            Found::OtherMethods(others)
+            return Found::Nothing;
+        }
+        let mut names: Vec<&str> = others.iter().map(|(name, _)| *name).collect();
+        if names.contains(&"GET") && !names.contains(&"HEAD") {
+            names.push("HEAD");
+            names.sort_unstable();
+        }
+        Found::OtherMethods {
+            allow: names.join(", "),
+            public: others.iter().any(|(_, target)| target.is_public()),
         }
     }
 }

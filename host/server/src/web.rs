@@ -26,7 +26,10 @@ pub(crate) fn service(
 + 'static {
     let host = probes::public_router(Arc::clone(&running))
         .merge(admin::router(Arc::clone(&running)))
-        .merge(running.identity.router());
+        .merge(running.identity.router())
+        .method_not_allowed_fallback(|| async {
+            json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
+        });
     let own = own_table(&running.identity);
     let shared = Arc::new((running, own, host));
     tower::service_fn(move |request: Request<Body>| {
@@ -102,9 +105,14 @@ async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response 
     let path = request.uri().path();
     if path.starts_with("/api") || path.starts_with("/mcp") {
         let nothing = Rules::of(Policy::SignedIn);
-        return match running.plugins.guard().pass(&nothing, &mut request).await {
+        let guard = running.plugins.guard();
+        return match guard.pass(&nothing, &mut request).await {
             Err(refusal) => refusal,
-            Ok(_) => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#),
+            Ok(passed) => {
+                let mut response = json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#);
+                guard.leave(&passed, &mut response);
+                response
+            }
         };
     }
     match &running.frontend {
