@@ -7,11 +7,12 @@
 mod tests;
 
 use jackfield_sdk::{
+    axum::extract::rejection::{JsonRejection, PathRejection},
     identity::{ApiKey, AuditEntry, Identity, NewApiKey},
     prelude::*,
     principal::ALL,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Longest name.
@@ -122,8 +123,9 @@ async fn create(
     keys: This<ApiKeys>,
     caller: Principal,
     who: Person,
-    Json(new): Json<New>,
+    body: std::result::Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> std::result::Result<Json<Created>, Refused> {
+    let new = read(body)?;
     let failed = failed("Failed to create API key");
     // A key gives no more than whoever makes it may do: no way around a key's scopes leads through another key.
     let all = [ALL.to_owned()];
@@ -177,14 +179,25 @@ async fn create(
     }))
 }
 
+/// 422 for whatever is wrong with a body, as the reference has it. An array would do for serde, so an object is read first.
+fn read(body: std::result::Result<Json<Map<String, Value>>, JsonRejection>) -> std::result::Result<New, Refused> {
+    let Json(object) = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => refused(error.status(), error.body_text()),
+        _ => refused(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()),
+    })?;
+    serde_json::from_value(Value::Object(object))
+        .map_err(|error| refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+}
+
 /// Deletes an API key; it opens nothing a second later.
 #[utoipa::path(delete, path = "/api/keys/{key_id}", params(("key_id" = i64, Path, description = "Number of the key")),
-    responses((status = 200), (status = 404, body = Detail)))]
+    responses((status = 200), (status = 404, body = Detail), (status = 422, body = Detail)))]
 async fn delete(
     keys: This<ApiKeys>,
     who: Person,
-    Path(id): Path<i64>,
-) -> std::result::Result<Json<serde_json::Value>, Refused> {
+    id: std::result::Result<Path<i64>, PathRejection>,
+) -> std::result::Result<Json<Value>, Refused> {
+    let Path(id) = id.map_err(|_| refused(StatusCode::UNPROCESSABLE_ENTITY, "key_id: a key is named by its number"))?;
     let failed = failed("Failed to delete API key");
     let deleted = keys.identity.delete_key(&who.id, &who.organization, id).await;
     if !deleted.map_err(&failed)? {
@@ -195,7 +208,7 @@ async fn delete(
 }
 
 impl ApiKeys {
-    async fn note(&self, who: &Person, action: &str, id: i64, detail: serde_json::Value) -> Result<()> {
+    async fn note(&self, who: &Person, action: &str, id: i64, detail: Value) -> Result<()> {
         let entry = AuditEntry::of(who, action, format!("key:{id}")).detail(detail);
         self.host.audit().record(entry).await
     }

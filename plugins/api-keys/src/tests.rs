@@ -73,7 +73,7 @@ async fn nobody_sees_or_deletes_the_keys_of_others() {
             .as_user("ann")
             .await
             .status(),
-        StatusCode::BAD_REQUEST
+        StatusCode::UNPROCESSABLE_ENTITY
     );
 }
 

@@ -1,7 +1,7 @@
 //! Answers that refuse, as the reference's clients read them.
 
-use jackfield_sdk::prelude::*;
-use serde_json::{Value, json};
+use jackfield_sdk::{prelude::*, serde::de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 
 /// A status and a body.
 pub(crate) type Refused = (StatusCode, Json<Value>);
@@ -20,6 +20,17 @@ pub(crate) fn refused_with(status: StatusCode, error: &str, detail: &str) -> Ref
 /// `{"detail":…}`.
 pub(crate) fn detail(status: StatusCode, text: &str) -> Refused {
     (status, Json(json!({ "detail": text })))
+}
+
+/// A body that may be left out; `wrong` tells what it has to be when it is no JSON object of that kind.
+pub(crate) fn optional<T: Default + DeserializeOwned>(body: &[u8], wrong: &str) -> std::result::Result<T, Refused> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    // An array would do for serde: its elements in the order of the fields.
+    let object = serde_json::from_slice::<Map<String, Value>>(body);
+    let read = object.and_then(|object| serde_json::from_value(Value::Object(object)));
+    read.map_err(|_| detail(StatusCode::UNPROCESSABLE_ENTITY, wrong))
 }
 
 /// The host's word is missing; whoever calls may try again.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Users,
-    answer::{Answer, Refused, away, detail, refused_with},
+    answer::{Answer, Refused, away, detail, optional, refused_with},
     verification::{COOLDOWN_S, Reserved},
 };
 
@@ -101,15 +101,7 @@ pub(crate) async fn resend(
     body: Bytes,
 ) -> std::result::Result<Json<Value>, (HeaderMap, Refused)> {
     let plain = |refused: Refused| (HeaderMap::new(), refused);
-    let named: Again = match body.is_empty() {
-        true => Again::default(),
-        false => serde_json::from_slice(&body).map_err(|_| {
-            plain(detail(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "the body is no JSON object with user_id",
-            ))
-        })?,
-    };
+    let named: Again = optional(&body, "the body is no JSON object with user_id").map_err(plain)?;
     let signed_in = who.ok();
     let id = match (&signed_in, named.user_id) {
         (Some(who), _) => who.id.clone(),

@@ -1,6 +1,7 @@
 //! Whether somebody is signed in, who they are, and their sessions.
 
 use jackfield_sdk::{
+    bytes::Bytes,
     http::HeaderMap,
     identity::{AuditEntry, User},
     prelude::*,
@@ -10,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Users,
-    answer::{Answer, Refused, away, refused},
+    answer::{Answer, Refused, away, optional, refused},
 };
 
 impl Users {
@@ -59,13 +60,10 @@ pub(crate) struct Accepted {
 /// Accepts the terms of service.
 #[utoipa::path(post, path = "/api/accept_tos", request_body = Accepted,
     extensions(("x-jackfield-before" = json!(["terms", "email"]))),
-    responses((status = 200, body = Object), (status = 401, body = Object)))]
-pub(crate) async fn accept_terms(
-    users: This<Users>,
-    who: Person,
-    headers: HeaderMap,
-    Json(accepted): Json<Accepted>,
-) -> Answer<Value> {
+    responses((status = 200, body = Object), (status = 401, body = Object), (status = 422, body = Object)))]
+pub(crate) async fn accept_terms(users: This<Users>, who: Person, headers: HeaderMap, body: Bytes) -> Answer<Value> {
+    let wrong = "write the body as {\"redirect_url\":\"/\"}, or leave it out";
+    let accepted: Accepted = optional(&body, wrong)?;
     if !users.identity.accept_terms(&who.id).await.map_err(away)? {
         return refused(StatusCode::UNAUTHORIZED, "User does not exist");
     }
