@@ -12,20 +12,18 @@ impl Identity {
 
     /// `Set-Cookie` of a new session.
     pub(crate) fn set_cookie(&self, value: &str, headers: &HeaderMap) -> Option<HeaderValue> {
-        let secure = if self.is_secure(headers) { "; Secure" } else { "" };
-        let text = format!(
-            "{}={value}; HttpOnly; Path=/; SameSite=lax{secure}",
-            self.0.settings.cookie
-        );
+        let name = &self.0.settings.cookie;
+        let secure = secure(self.is_secure(headers) || is_secure_by_name(name));
+        let text = format!("{name}={value}; HttpOnly; Path=/; SameSite=lax{secure}");
         HeaderValue::try_from(text).ok()
     }
 
     /// `Set-Cookie` that takes it away.
     pub(crate) fn clear_cookie(&self) -> Option<HeaderValue> {
-        let text = format!(
-            "{}=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=lax",
-            self.0.settings.cookie
-        );
+        let name = &self.0.settings.cookie;
+        let secure = secure(is_secure_by_name(name));
+        let text =
+            format!("{name}=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=lax{secure}");
         HeaderValue::try_from(text).ok()
     }
 
@@ -37,7 +35,7 @@ impl Identity {
     /// `Set-Cookie` of a sign-in that begins.
     pub(crate) fn set_login_cookie(&self, value: &str, age_s: i64, headers: &HeaderMap) -> Option<HeaderValue> {
         let name = self.login_cookie_name(headers);
-        let secure = if self.is_secure(headers) { "; Secure" } else { "" };
+        let secure = secure(self.is_secure(headers));
         let text = format!("{name}={value}; HttpOnly; Path=/; SameSite=lax; Max-Age={age_s}{secure}");
         HeaderValue::try_from(text).ok()
     }
@@ -68,6 +66,15 @@ impl Identity {
         let scheme = if is_this_machine(headers) { "http" } else { "https" };
         format!("{scheme}://{}", host.unwrap_or("localhost"))
     }
+}
+
+fn secure(yes: bool) -> &'static str {
+    if yes { "; Secure" } else { "" }
+}
+
+/// Browsers ignore a `Set-Cookie` of such a name without `Secure`, also one that takes the cookie away.
+fn is_secure_by_name(name: &str) -> bool {
+    name.starts_with("__Host-") || name.starts_with("__Secure-")
 }
 
 fn value_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
