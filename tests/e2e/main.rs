@@ -29,3 +29,4 @@ mod signatures;
 mod story;
 mod thirdparty;
 mod tour;
+mod wire;

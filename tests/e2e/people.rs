@@ -23,7 +23,8 @@ fn browser() -> reqwest::Client {
 
 pub(crate) struct Signed<'h> {
     host: &'h Host,
-    cookie: String,
+    /// `NAME=VALUE`.
+    pub(crate) cookie: String,
 }
 
 impl Signed<'_> {
@@ -80,7 +81,7 @@ pub(crate) async fn link(host: &Host, email: Option<&str>) -> String {
     command(host, &arguments)["url"].as_str().unwrap().to_owned()
 }
 
-async fn key(host: &Host, email: &str, scopes: &[&str]) -> String {
+pub(crate) async fn key(host: &Host, email: &str, scopes: &[&str]) -> String {
     let mut arguments = vec!["admin", "keys", "create", "--json", "--email", email, "--name", "test"];
     arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
     command(host, &arguments)["key"].as_str().unwrap().to_owned()
