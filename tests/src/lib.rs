@@ -9,6 +9,7 @@
 pub mod carrier;
 pub mod contract;
 pub mod counter;
+pub mod front;
 pub mod git_provider;
 pub mod github;
 pub mod host;

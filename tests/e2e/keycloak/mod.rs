@@ -1,6 +1,7 @@
 //! The shipped host behind a real Keycloak.
 
 mod address;
+mod boot;
 mod checks;
 mod ending;
 mod login;

@@ -1,10 +1,14 @@
 //! A browser without a screen: it keeps cookies, follows redirects, and fills in Keycloak's forms. Every hop is kept.
 
+use std::net::IpAddr;
+
 use reqwest::{
     Method, Response, StatusCode, Url,
     header::{ACCEPT, COOKIE, HeaderMap, LOCATION, ORIGIN},
     redirect::Policy,
 };
+
+use serde_json::Value;
 
 use super::{jar::Jar, page};
 
@@ -72,7 +76,17 @@ impl Default for Browser {
 impl Browser {
     /// A fresh one.
     pub fn new() -> Self {
+        Self::on(None)
+    }
+
+    /// A fresh one on a machine with this address.
+    pub fn at(address: IpAddr) -> Self {
+        Self::on(Some(address))
+    }
+
+    fn on(address: Option<IpAddr>) -> Self {
         let client = reqwest::Client::builder()
+            .local_address(address)
             .no_proxy()
             .redirect(Policy::none())
             // Test hosts' certificates are their own.
@@ -107,6 +121,45 @@ impl Browser {
     pub async fn open(&mut self, url: &str) -> Visit {
         self.walk(Method::GET, url.parse().unwrap(), &[], None, Vec::new())
             .await
+    }
+
+    /// What a page's own script asks its host, and is answered; cookies go and come as with pages.
+    pub async fn fetch(&mut self, method: Method, url: &str, body: Option<&Value>) -> Visit {
+        let url: Url = url.parse().unwrap();
+        let mut request = self
+            .client
+            .request(method.clone(), url.clone())
+            .header(ACCEPT, "application/json, text/plain, */*")
+            .header("sec-fetch-dest", "empty")
+            .header("sec-fetch-mode", "cors")
+            .header("sec-fetch-site", "same-origin");
+        if method != Method::GET {
+            request = request.header(ORIGIN, url.origin().ascii_serialization());
+        }
+        if let Some(cookies) = self.jar.header(&url) {
+            request = request.header(COOKIE, cookies);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        self.jar.take(&url, &headers);
+        Visit {
+            hops: vec![Hop {
+                method,
+                url: url.clone(),
+                status,
+            }],
+            url,
+            status,
+            headers,
+            body: response.text().await.unwrap_or_default(),
+            held: None,
+        }
     }
 
     /// Goes to `start`, fills in Keycloak's login form, and goes where that leads. A person who is signed in at Keycloak never sees the
