@@ -79,6 +79,27 @@ pub(crate) fn peers() -> Result<()> {
     npm("tests/peers")
 }
 
+/// Python with the package `limits` and its client of Redis, in `target/tools/limits`.
+pub(crate) fn python_limits() -> Result<PathBuf> {
+    const PACKAGES: [&str; 2] = ["limits==5.8.0", "redis==8.1.0"];
+    let folder = root().join("target/tools/limits");
+    let python = folder.join("bin/python");
+    // The last to be written, so that what was broken off is done again.
+    let done = folder.join("installed");
+    let wanted = PACKAGES.join(" ");
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    println!("installing {wanted} into target/tools");
+    must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+        .context("python3 cannot make an environment; install `python3-venv`")?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    must(pip.args(PACKAGES))?;
+    std::fs::write(done, wanted)?;
+    Ok(python)
+}
+
 /// The directory with `pgbench`.
 pub(crate) fn pgbench() -> Result<PathBuf> {
     let bin = postgres()?;

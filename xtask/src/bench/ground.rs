@@ -65,8 +65,19 @@ impl Ground {
         Ok(path)
     }
 
-    /// Address of the PostgreSQL server, without a database name. Started when it is first asked for.
+    /// Address of the PostgreSQL server, without a database name.
     pub(super) fn postgres(&self) -> Result<String> {
+        let url = self.service("JACKFIELD_TEST_POSTGRES_URL")?;
+        Ok(url.trim_end_matches("/postgres").to_owned())
+    }
+
+    /// Address of Redis.
+    pub(super) fn redis(&self) -> Result<String> {
+        self.service("JACKFIELD_TEST_REDIS_URL")
+    }
+
+    /// What the services say of themselves. They are started when they are first asked for.
+    fn service(&self, name: &str) -> Result<String> {
         if self.services.get().is_none() {
             // Only this call fills it.
             let _ = self.services.set(services::start()?);
@@ -78,9 +89,9 @@ impl Ground {
             .unwrap_or_default();
         let (_, url) = variables
             .iter()
-            .find(|(name, _)| name == "JACKFIELD_TEST_POSTGRES_URL")
-            .context("PostgreSQL has no address")?;
-        Ok(url.trim_end_matches("/postgres").to_owned())
+            .find(|(one, _)| one == name)
+            .with_context(|| format!("the services do not give {name}"))?;
+        Ok(url.clone())
     }
 
     /// A fresh database on a server that has just written its checkpoint.

@@ -12,6 +12,7 @@ mod ground;
 mod growth;
 mod host;
 mod jobs;
+mod limits;
 mod load;
 mod payload;
 mod peers;
@@ -29,12 +30,12 @@ use self::{ground::Ground, report::Row};
 pub(crate) use load::{LoadOptions, load};
 
 /// Rows, in the order they run.
-const ROWS: [&str; 10] = ["B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B14", "B16", "B17"];
+const ROWS: [&str; 11] = ["B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B12", "B14", "B16", "B17"];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B14, B16, B17); all when none is named
+    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B12, B14, B16, B17); all when none is named
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// One JSON object a row instead of the table
@@ -82,6 +83,7 @@ fn measure(name: &str, ground: &Ground) -> Result<Vec<Row>> {
         "B4b" => one(jobs::stepped(ground)),
         "B6" => one(route::route(ground)),
         "B7" => carried::rows(ground),
+        "B12" => limits::rows(ground),
         "B16" => growth::rows(ground),
         "B17" => one(reloads::row(ground)),
         _ => start::rows(ground),
@@ -112,7 +114,7 @@ mod tests {
         let error = named(&["B5"]).map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(
             error,
-            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B14, B16, B17"
+            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B12, B14, B16, B17"
         );
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::root;
 
 /// A program of `tests/peers`.
-fn program(name: &str) -> PathBuf {
+pub(super) fn program(name: &str) -> PathBuf {
     root().join("tests/peers").join(name)
 }
 
