@@ -81,7 +81,15 @@ pub(crate) fn peers() -> Result<()> {
 
 /// Python with the package `limits` and its client of Redis, in `target/tools/limits`.
 pub(crate) fn python_limits() -> Result<PathBuf> {
-    const PACKAGES: [&str; 2] = ["limits==5.8.0", "redis==8.1.0"];
+    // What they need is named too, so that every machine measures the same.
+    const PACKAGES: [&str; 6] = [
+        "limits==5.8.0",
+        "redis==8.1.0",
+        "deprecated==1.3.1",
+        "packaging==26.4",
+        "typing_extensions==4.16.0",
+        "wrapt==2.5.2",
+    ];
     let folder = root().join("target/tools/limits");
     let python = folder.join("bin/python");
     // The last to be written, so that what was broken off is done again.
@@ -94,7 +102,14 @@ pub(crate) fn python_limits() -> Result<PathBuf> {
     must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
         .context("python3 cannot make an environment; install `python3-venv`")?;
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]);
     must(pip.args(PACKAGES))?;
     std::fs::write(done, wanted)?;
     Ok(python)

@@ -14,6 +14,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Checks at once, as a server has requests at once.
 const AT_ONCE: usize = 32;
+/// Longest wait for Redis.
+const CONNECTED: Duration = Duration::from_secs(10);
 
 /// Prints `ready`, waits for a line, then prints `checks`, `seconds`, `allowed` (of each caller) and `exact` as JSON.
 /// Arguments: Redis address, prefix of the callers, number of callers, seconds.
@@ -31,11 +33,20 @@ pub(crate) fn check(arguments: &[String]) -> Result<(), Failed> {
 }
 
 async fn checks(url: &str, callers: Arc<[String]>, time: Duration) -> Result<(), Failed> {
-    let limits = RateLimits::redis(Redis::open(url)?, Arc::new(SystemClock));
-    // Connects; and this caller is nobody's.
+    let redis = Redis::open(url)?;
+    let limits = RateLimits::redis(redis.clone(), Arc::new(SystemClock));
+    let begun = Instant::now();
+    while !redis.is_up() {
+        if begun.elapsed() > CONNECTED {
+            return Err(format!("Redis does not answer within {} s", CONNECTED.as_secs()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Redis has the script after this; and the caller is nobody's.
     let _ = limits.check(&DEFAULT, &format!("warm {}", std::process::id())).await;
     println!("ready");
-    std::io::stdin().read_line(&mut String::new())?;
+    // Not on this thread, which tells the other replicas of this one.
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     let begun = Instant::now();
     let running = (0..AT_ONCE).map(|first| {
         let (limits, callers) = (limits.clone(), Arc::clone(&callers));

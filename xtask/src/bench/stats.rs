@@ -22,6 +22,17 @@ pub(super) fn percentile(values: &mut [u32], percent: f64) -> u32 {
     values[rank.clamp(1, values.len()) - 1]
 }
 
+/// Which of these has the highest median; the first of those that have it.
+pub(super) fn fastest(values: &[Vec<f64>]) -> usize {
+    let mut best = 0;
+    for (at, values_of_one) in values.iter().enumerate() {
+        if median(values_of_one) > median(&values[best]) {
+            best = at;
+        }
+    }
+    best
+}
+
 /// Ratios of rounds in which both sides ran one after the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Ratio {
@@ -57,6 +68,13 @@ mod tests {
         assert!(close(median(&[3.0]), 3.0));
         assert!(close(median(&[9.0, 1.0, 5.0]), 5.0));
         assert!(close(median(&[4.0, 1.0, 2.0, 100.0]), 3.0));
+    }
+
+    #[test]
+    fn the_fastest_by_its_median() {
+        assert_eq!(fastest(&[vec![3.0, 3.0], vec![1.0, 9.0, 2.0], vec![3.5]]), 2);
+        assert_eq!(fastest(&[vec![3.0], vec![3.0]]), 0);
+        assert_eq!(fastest(&[]), 0);
     }
 
     #[test]
