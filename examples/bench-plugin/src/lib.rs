@@ -8,8 +8,8 @@ use jackfield_sdk::{
     },
 };
 
-/// Routes beside the two that are called, so that the smallest host has ten.
-const MORE: usize = 8;
+/// Routes beside the four that are called, so that the smallest host has ten.
+const MORE: usize = 6;
 
 /// Nothing to set.
 #[derive(Config)]
@@ -18,7 +18,7 @@ pub struct BenchConfig {}
 /// The plugin.
 pub struct Bench;
 
-/// What `GET /bench/item` answers.
+/// What `GET /bench/item` and `GET /bench/mine` answer.
 #[derive(Serialize, ToSchema)]
 pub struct Item {
     id: u64,
@@ -34,6 +34,12 @@ const ITEM: Item = Item {
     active: true,
 };
 
+/// What `GET /bench/whoami` answers.
+#[derive(Serialize, ToSchema)]
+pub struct Who {
+    user: String,
+}
+
 #[plugin(id = "bench")]
 impl Plugin for Bench {
     type Config = BenchConfig;
@@ -44,6 +50,7 @@ impl Plugin for Bench {
 
     fn routes(routes: &mut Routes<Self>) {
         routes.add(routes!(item)).add(routes!(yielding));
+        routes.add(routes!(mine)).add(routes!(whoami));
         declare(routes, "bench", MORE);
     }
 
@@ -73,7 +80,19 @@ async fn item() -> Json<Item> {
     Json(ITEM)
 }
 
-/// The same, after one wake.
+/// The same, for whoever is signed in.
+#[utoipa::path(get, path = "/bench/mine", responses((status = 200, body = Item), Problem))]
+async fn mine() -> Json<Item> {
+    Json(ITEM)
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/bench/whoami", responses((status = 200, body = Who), Problem))]
+async fn whoami(person: Person) -> Json<Who> {
+    Json(Who { user: person.id })
+}
+
+/// The same as `item`, after one wake.
 #[expect(
     clippy::waker_clone_wake,
     reason = "a timer or a socket keeps a waker too, and keeping it is what costs"

@@ -134,6 +134,7 @@ pub(super) fn start(ground: &Ground, database: Option<String>, core: Option<u32>
         core,
         database,
         private_key: Some(ground.private_key()?),
+        ..Setup::default()
     })
 }
 

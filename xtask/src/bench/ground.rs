@@ -8,17 +8,29 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    load::{ID, Loaded},
-    payload,
-    psql::Psql,
-};
+use super::{load::Loaded, payload, psql::Psql, requests::ID};
 use crate::{cargo, install, must, root, services, services::Services};
 
 /// Server side of a row whose peer is single-threaded.
 pub(super) const SERVER_CORE: Option<u32> = Some(0);
 /// Load side of such a row.
 pub(super) const LOAD_CORE: Option<u32> = Some(1);
+
+/// How requests are sent, and which answers are right.
+pub(super) struct Load<'l> {
+    pub(super) connections: usize,
+    pub(super) core: Option<u32>,
+    /// Seconds before it counts.
+    pub(super) warm: f64,
+    /// Seconds in which it counts.
+    pub(super) seconds: f64,
+    /// What stands in the request at [`EACH`](super::requests::EACH), and the bodies of the right answers.
+    pub(super) in_turn: Option<&'l Path>,
+    /// Any 2xx when none.
+    pub(super) status: Option<u16>,
+    /// Bytes of the answer's body.
+    pub(super) length: Option<usize>,
+}
 
 /// What is measured, and what measures.
 pub(super) const PACKAGES: [&str; 4] = ["jackfield-server", "bench-host", "bench-plugin", "xtask"];
@@ -152,20 +164,41 @@ impl Ground {
         core: Option<u32>,
         seconds: f64,
     ) -> Result<Loaded> {
+        let load = Load {
+            connections,
+            core,
+            warm: 1.0,
+            seconds,
+            in_turn: None,
+            status: None,
+            length: None,
+        };
+        self.send(port, request, &load)
+    }
+
+    /// The same, told in full.
+    pub(super) fn send(&self, port: u16, request: &[u8], load: &Load) -> Result<Loaded> {
         let file = self.scratch.join("request");
         std::fs::write(&file, request)?;
-        let output = on_core(core, &release("xtask"))
-            .arg("load")
-            .arg(port.to_string())
-            .arg(&file)
-            .args([
-                "--connections",
-                &connections.to_string(),
-                "--seconds",
-                &seconds.to_string(),
-            ])
-            .stderr(Stdio::inherit())
-            .output()?;
+        let mut command = on_core(load.core, &release("xtask"));
+        command.arg("load").arg(port.to_string()).arg(&file).args([
+            "--connections",
+            &load.connections.to_string(),
+            "--warm",
+            &load.warm.to_string(),
+            "--seconds",
+            &load.seconds.to_string(),
+        ]);
+        if let Some(lines) = load.in_turn {
+            command.arg("--in-turn").arg(lines);
+        }
+        if let Some(status) = load.status {
+            command.args(["--status", &status.to_string()]);
+        }
+        if let Some(length) = load.length {
+            command.args(["--length", &length.to_string()]);
+        }
+        let output = command.stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             bail!("the load generator failed with {}", output.status);
         }

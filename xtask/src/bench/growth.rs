@@ -8,7 +8,7 @@ use super::{
     host::Host,
     psql::Psql,
     report::{Peer, Row, Subject, Target},
-    route::{CONNECTIONS, SECONDS, broken, measured},
+    route::{CONNECTIONS, REQUEST, SECONDS, broken, measured},
     stats::median,
     wire,
 };
@@ -56,7 +56,7 @@ fn plugins(ground: &Ground) -> Result<Row> {
                     answer.status
                 );
             }
-            let (loaded, _) = measured(ground, host.port, || host.cpu_seconds())?;
+            let (loaded, _) = measured(ground, host.port, REQUEST, || host.cpu_seconds())?;
             wrong.extend(broken(&loaded, round, if grown { "100 plugins" } else { "1 plugin" }));
             rates.push(loaded.per_second);
             ready[usize::from(grown)].push(host.ready.as_secs_f64() * 1000.0);
@@ -65,7 +65,7 @@ fn plugins(ground: &Ground) -> Result<Row> {
     }
     let subject = Subject {
         row: "B16",
-        what: "B6's route on a host of 100 plugins and 5,000 routes, against one of 1 plugin and 10 routes",
+        what: "a plugin's public route on a host of 100 plugins and 5,000 routes, against one of 1 plugin and 10 routes",
         unit: "1/s",
         target: Target::Ratio(LEFT),
         settings: format!("{CONNECTIONS} connections; server on core 0, load on core 1; {SECONDS} s a round"),

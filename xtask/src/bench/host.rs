@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Stdio},
     time::{Duration, Instant},
@@ -17,6 +18,7 @@ const OPERATOR: &str = "operator-key-of-the-bench-0123456789abcdef";
 const READY: Duration = Duration::from_secs(60);
 
 /// How to start a host.
+#[derive(Default)]
 pub(super) struct Setup<'s> {
     pub(super) binary: &'s str,
     pub(super) directory: PathBuf,
@@ -25,6 +27,8 @@ pub(super) struct Setup<'s> {
     pub(super) database: Option<String>,
     /// The GitHub plugin is on when there is one.
     pub(super) private_key: Option<String>,
+    /// More settings, as variables.
+    pub(super) settings: Vec<(&'static str, String)>,
 }
 
 /// A running host; stopped when dropped.
@@ -44,8 +48,7 @@ impl Host {
             binary: "bench-host",
             directory,
             core: ground::SERVER_CORE,
-            database: None,
-            private_key: None,
+            ..Setup::default()
         })
     }
 
@@ -60,6 +63,7 @@ impl Host {
             .env("JACKFIELD_LISTEN", format!("127.0.0.1:{port}"))
             .env("JACKFIELD_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
             .env("JACKFIELD_OPERATOR_KEY", OPERATOR)
+            .envs(setup.settings)
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(url) = &setup.database {
@@ -96,6 +100,35 @@ impl Host {
     pub(super) fn plugin(&self, id: &str, action: &str) -> Result<()> {
         let path = format!("/api/admin/v1/plugins/{id}/{action}");
         wire::ask(self.port, "POST", &path, Some(OPERATOR)).map(|_| ())
+    }
+
+    /// A new API key of a new person.
+    pub(super) fn api_key(&self) -> Result<String> {
+        let new = r#"{"email":"caller@bench.example","name":"bench"}"#;
+        let made = wire::tell(self.port, "POST", "/api/admin/v1/keys", Some(OPERATOR), new)?;
+        let made: serde_json::Value = serde_json::from_str(&made)?;
+        let key = made["key"].as_str().context("the host made no API key")?;
+        Ok(key.to_owned())
+    }
+
+    /// Requests that ended with this status, by its metrics; `other` is the route of what no route took.
+    pub(super) fn requests(&self, route: &str, status: &str) -> Result<u64> {
+        let metrics = wire::ask(self.admin, "GET", "/metrics", None)?;
+        Ok(counter(
+            &metrics,
+            "jackfield_http_requests_total",
+            &[("route", route), ("status", status)],
+        ))
+    }
+
+    /// Whether a line of its log holds this text.
+    pub(super) fn has_logged(&self, text: &str) -> Result<bool> {
+        for line in BufReader::new(File::open(self.directory.join("host.log"))?).lines() {
+            if line?.contains(text) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Attempts that ended well, by its metrics.

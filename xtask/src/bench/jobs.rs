@@ -32,9 +32,8 @@ fn drain(ground: &Ground, handler: &str, count: u64, steps: u64, round: usize) -
     let host = Host::start(Setup {
         binary: "bench-host",
         directory: ground.directory("host")?,
-        core: None,
         database: Some(url.clone()),
-        private_key: None,
+        ..Setup::default()
     })?;
     host.plugin("bench", "pause")?;
     let mut psql = Psql::open(&url)?;

@@ -1,6 +1,6 @@
-//! The load generator: keep-alive connections that send a prepared request again as soon as its answer is there.
+//! The load generator: keep-alive connections that send a prepared request as soon as the answer to the one before is there.
 //!
-//! It is a process of its own, from a release build, so that it can be kept on another core than the server. The request is
+//! It is a process of its own, from a release build, so that it can be kept on another core than the server. The requests are
 //! made once; only the delivery id, 36 characters that are not signed, differs from one to the next.
 
 use std::{
@@ -16,12 +16,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{stats::percentile, wire};
+use super::{requests::Requests, stats::percentile, wire};
 
-/// What stands in a request where the delivery id belongs.
-pub(super) const ID: &str = "00000000-0000-0000-0000-000000000000";
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Most bytes of an answer.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Arguments of `xtask load`.
 #[derive(clap::Args)]
@@ -30,6 +30,15 @@ pub(crate) struct LoadOptions {
     pub(super) port: u16,
     /// The request as it goes over the wire
     pub(super) request: PathBuf,
+    /// File of what stands in the request at `{each}`, in turn: a text, a tabulator and the body of the right answer a line
+    #[arg(long)]
+    pub(super) in_turn: Option<PathBuf>,
+    /// Status of the right answer; any 2xx when none is told
+    #[arg(long)]
+    pub(super) status: Option<u16>,
+    /// Bytes of the right answer's body
+    #[arg(long)]
+    pub(super) length: Option<usize>,
     /// Connections
     #[arg(long, default_value_t = 32)]
     pub(super) connections: usize,
@@ -44,11 +53,11 @@ pub(crate) struct LoadOptions {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Loaded {
-    /// Answers with 2xx per second, while it counted.
+    /// Right answers per second, while it counted.
     pub(super) per_second: f64,
-    /// Answers with 2xx, the time before it counted and the last answers included.
+    /// Right answers, the time before it counted and the last answers included.
     pub(super) total: u64,
-    /// Answers with another status.
+    /// Answers with another status, or with another body than the right one.
     pub(super) refused: u64,
     /// Connections that broke.
     pub(super) broken: u64,
@@ -77,25 +86,16 @@ struct Seen {
 async fn run(options: &LoadOptions) -> Result<Loaded> {
     let request =
         std::fs::read(&options.request).with_context(|| format!("cannot read `{}`", options.request.display()))?;
-    let ids: Vec<usize> = request
-        .windows(ID.len())
-        .enumerate()
-        .filter(|(_, window)| *window == ID.as_bytes())
-        .map(|(at, _)| at)
-        .collect();
-    let request: Arc<[u8]> = request.into();
+    let mut requests = Requests::one(&request, options.status, options.length);
+    if let Some(lines) = &options.in_turn {
+        requests = requests.in_turn(lines)?;
+    }
+    let requests = Arc::new(requests);
     let begin = Instant::now() + Duration::from_secs_f64(options.warm);
     let end = begin + Duration::from_secs_f64(options.seconds);
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..options.connections {
-        tasks.spawn(connection(
-            options.port,
-            number,
-            Arc::clone(&request),
-            ids.clone(),
-            begin,
-            end,
-        ));
+        tasks.spawn(connection(options.port, number, Arc::clone(&requests), begin, end));
     }
     let mut all = Seen::default();
     while let Some(seen) = tasks.join_next().await {
@@ -117,18 +117,11 @@ async fn run(options: &LoadOptions) -> Result<Loaded> {
     })
 }
 
-async fn connection(
-    port: u16,
-    number: usize,
-    request: Arc<[u8]>,
-    ids: Vec<usize>,
-    begin: Instant,
-    end: Instant,
-) -> Seen {
+async fn connection(port: u16, number: usize, requests: Arc<Requests>, begin: Instant, end: Instant) -> Seen {
     let mut seen = Seen::default();
     let outcome = tokio::time::timeout(
         end.saturating_duration_since(Instant::now()) + ANSWER,
-        send(port, number, &request, &ids, begin, end, &mut seen),
+        send(port, number, &requests, begin, end, &mut seen),
     );
     match outcome.await {
         Ok(Ok(())) => {}
@@ -147,27 +140,25 @@ async fn connection(
 async fn send(
     port: u16,
     number: usize,
-    request: &[u8],
-    ids: &[usize],
+    requests: &Requests,
     begin: Instant,
     end: Instant,
     seen: &mut Seen,
 ) -> Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
-    let mut request = request.to_vec();
-    let mut buffer = vec![0; 64 << 10];
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; ANSWER_BYTES];
     let mut sent = 0u64;
     loop {
         let asked = Instant::now();
         if asked >= end {
             return Ok(());
         }
-        for at in ids {
-            request[*at..*at + ID.len()].copy_from_slice(delivery_id(number, sent).as_bytes());
-        }
+        let request = requests.next();
+        request.write(&mut bytes, number, sent);
         sent += 1;
-        stream.write_all(&request).await?;
+        stream.write_all(&bytes).await?;
         let mut filled = 0;
         let answer = loop {
             let count = stream.read(&mut buffer[filled..]).await?;
@@ -183,7 +174,7 @@ async fn send(
             }
         };
         let answered = Instant::now();
-        if !(200..300).contains(&answer.status) {
+        if !requests.is_right(request, answer, &buffer[..filled]) {
             seen.refused += 1;
             continue;
         }
@@ -193,22 +184,5 @@ async fn send(
             let micros = answered.duration_since(asked).as_micros();
             seen.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
         }
-    }
-}
-
-/// Unique within a run, in the form of a UUID.
-fn delivery_id(connection: usize, sent: u64) -> String {
-    format!("{connection:08x}-0000-4000-8000-{sent:012x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_differ_and_fit() {
-        assert_eq!(delivery_id(31, 4711).len(), ID.len());
-        assert_ne!(delivery_id(1, 2), delivery_id(2, 1));
-        assert_ne!(delivery_id(1, 2), delivery_id(1, 3));
     }
 }

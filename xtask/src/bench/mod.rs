@@ -2,7 +2,8 @@
 //!
 //! - Release build with the settings we ship: logging, tracing and metrics are on, durability is on.
 //! - Rounds are interleaved, ours then the peer's; a row is the median of the rounds' ratios, with the lowest and highest.
-//! - Peers are pinned: `tests/peers/package-lock.json`, and whatever PostgreSQL and Python the system brings, by version.
+//! - Peers are pinned: `tests/peers/package-lock.json`, the packages that `install` names for Python, and whatever PostgreSQL,
+//!   Redis, nginx and Python the system brings, by version.
 //! - Counts and stored rows must be right in every round, or the row is void and the command fails.
 //! - A peer's slower configurations are printed too. A missed target is a figure, not a failure.
 
@@ -19,6 +20,7 @@ mod peers;
 mod psql;
 mod reloads;
 mod report;
+mod requests;
 mod route;
 mod start;
 mod stats;

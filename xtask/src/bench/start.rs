@@ -25,9 +25,8 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
         let host = Host::start(Setup {
             binary: "jackfield",
             directory: ground.directory("host")?,
-            core: None,
-            database: None,
             private_key: Some(ground.private_key()?),
+            ..Setup::default()
         })?;
         ready.push(host.ready.as_secs_f64() * 1000.0);
         std::thread::sleep(QUIET);

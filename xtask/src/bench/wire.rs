@@ -24,6 +24,14 @@ pub(super) fn answer(bytes: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(&bytes[..head]).ok()?;
     let mut lines = text.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    if matches!(status, 204 | 304) {
+        // They have no body, whatever length they tell.
+        return Some(Answer {
+            status,
+            head,
+            length: head,
+        });
+    }
     let mut length = Some(0);
     for line in lines {
         let Some((name, value)) = line.split_once(':') else {
@@ -64,10 +72,32 @@ pub(super) fn exchange(port: u16, request: &[u8]) -> Result<(Answer, Vec<u8>)> {
     }
 }
 
+/// The value of a header in an answer's bytes.
+pub(super) fn header<'b>(bytes: &'b [u8], answer: Answer, name: &str) -> Option<&'b str> {
+    let head = std::str::from_utf8(&bytes[..answer.head]).ok()?;
+    head.split("\r\n")
+        .filter_map(|line| line.split_once(':'))
+        .find(|(one, _)| one.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
 /// A request without a body; gives the answer's body. Anything but 2xx is an error.
 pub(super) fn ask(port: u16, method: &str, path: &str, bearer: Option<&str>) -> Result<String> {
+    tell(port, method, path, bearer, "")
+}
+
+/// The same with JSON in the request.
+pub(super) fn tell(port: u16, method: &str, path: &str, bearer: Option<&str>, json: &str) -> Result<String> {
     let bearer = bearer.map_or_else(String::new, |key| format!("Authorization: Bearer {key}\r\n"));
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}Content-Length: 0\r\n\r\n");
+    let kind = if json.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}{kind}Content-Length: {}\r\n\r\n{json}",
+        json.len()
+    );
     let (answer, bytes) = exchange(port, request.as_bytes()).with_context(|| format!("{method} {path}"))?;
     let body = String::from_utf8_lossy(&bytes[answer.head..]).into_owned();
     if !(200..300).contains(&answer.status) {
@@ -112,5 +142,15 @@ mod tests {
     fn answers_without_a_body() {
         let bytes = b"HTTP/1.1 204 No Content\r\n\r\n";
         assert_eq!(answer(bytes).map(|answer| answer.length), Some(bytes.len()));
+        let bytes = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 270000\r\n\r\n";
+        assert_eq!(answer(bytes).map(|answer| answer.length), Some(bytes.len()));
+    }
+
+    #[test]
+    fn headers_by_name() {
+        let bytes = b"HTTP/1.1 200 OK\r\nETag: \"a:b\"\r\nX: y\r\n\r\nX-Body: z";
+        let found = |name| answer(bytes).and_then(|answer| header(bytes, answer, name));
+        assert_eq!(found("etag"), Some("\"a:b\""));
+        assert_eq!(found("x-body"), None);
     }
 }
