@@ -111,6 +111,16 @@ impl Host {
         Ok(key.to_owned())
     }
 
+    /// Ends one session of a person.
+    pub(super) fn end_session(&self, person: &str, session: &str) -> Result<()> {
+        let path = format!("/api/admin/v1/users/{person}/sessions/{session}");
+        let ended = wire::ask(self.port, "DELETE", &path, Some(OPERATOR))?;
+        if ended != r#"{"ended":1}"# {
+            bail!("the host was to end one session and says {ended}");
+        }
+        Ok(())
+    }
+
     /// Requests that ended with this status, by its metrics; `other` is the route of what no route took.
     pub(super) fn requests(&self, route: &str, status: &str) -> Result<u64> {
         let metrics = wire::ask(self.admin, "GET", "/metrics", None)?;

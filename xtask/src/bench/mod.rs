@@ -22,6 +22,7 @@ mod reloads;
 mod report;
 mod requests;
 mod route;
+mod sessions;
 mod start;
 mod stats;
 mod wire;
@@ -32,12 +33,14 @@ use self::{ground::Ground, report::Row};
 pub(crate) use load::{LoadOptions, load};
 
 /// Rows, in the order they run.
-const ROWS: [&str; 11] = ["B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B12", "B14", "B16", "B17"];
+const ROWS: [&str; 12] = [
+    "B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B11", "B12", "B14", "B16", "B17",
+];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B12, B14, B16, B17); all when none is named
+    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B11, B12, B14, B16, B17); all when none is named
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// One JSON object a row instead of the table
@@ -85,6 +88,7 @@ fn measure(name: &str, ground: &Ground) -> Result<Vec<Row>> {
         "B4b" => one(jobs::stepped(ground)),
         "B6" => one(route::route(ground)),
         "B7" => carried::rows(ground),
+        "B11" => sessions::rows(ground),
         "B12" => limits::rows(ground),
         "B16" => growth::rows(ground),
         "B17" => one(reloads::row(ground)),
@@ -116,7 +120,7 @@ mod tests {
         let error = named(&["B5"]).map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(
             error,
-            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B12, B14, B16, B17"
+            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B11, B12, B14, B16, B17"
         );
     }
 }

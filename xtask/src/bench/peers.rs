@@ -185,6 +185,18 @@ impl Server {
         Self::start(command)
     }
 
+    /// express with sessions in Redis: makes `count` of them, and the file of their cookies and answers.
+    pub(super) fn express(redis: &str, count: usize, cookies: &Path, configuration: &str) -> Result<Self> {
+        let mut command = ground::on_core(SERVER_CORE, &node());
+        command
+            .arg(program("sessions.mjs"))
+            .args([redis, &count.to_string()])
+            .arg(cookies)
+            .arg(configuration)
+            .env("NODE_ENV", "production");
+        Self::start(command)
+    }
+
     fn start(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
