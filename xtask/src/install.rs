@@ -115,6 +115,16 @@ pub(crate) fn python_limits() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// `nginx`, which Debian keeps where only root's path leads.
+pub(crate) fn nginx() -> Result<PathBuf> {
+    let place = || on_path("nginx").or_else(|| Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.is_file()));
+    if let Some(found) = place() {
+        return Ok(found);
+    }
+    apt_first(&["nginx-light", "nginx"])?;
+    place().context("the package brought no `nginx`; install nginx by hand")
+}
+
 /// The directory with `pgbench`.
 pub(crate) fn pgbench() -> Result<PathBuf> {
     let bin = postgres()?;

@@ -7,6 +7,7 @@
 //! - Counts and stored rows must be right in every round, or the row is void and the command fails.
 //! - A peer's slower configurations are printed too. A missed target is a figure, not a failure.
 
+mod app;
 mod carried;
 mod deliveries;
 mod ground;
@@ -33,14 +34,14 @@ use self::{ground::Ground, report::Row};
 pub(crate) use load::{LoadOptions, load};
 
 /// Rows, in the order they run.
-const ROWS: [&str; 12] = [
-    "B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B11", "B12", "B14", "B16", "B17",
+const ROWS: [&str; 13] = [
+    "B1", "B2", "B3", "B4", "B4b", "B6", "B7", "B11", "B12", "B13", "B14", "B16", "B17",
 ];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B11, B12, B14, B16, B17); all when none is named
+    /// Rows to measure (B1, B2, B3, B4, B4b, B6, B7, B11, B12, B13, B14, B16, B17); all when none is named
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// One JSON object a row instead of the table
@@ -90,6 +91,7 @@ fn measure(name: &str, ground: &Ground) -> Result<Vec<Row>> {
         "B7" => carried::rows(ground),
         "B11" => sessions::rows(ground),
         "B12" => limits::rows(ground),
+        "B13" => app::rows(ground),
         "B16" => growth::rows(ground),
         "B17" => one(reloads::row(ground)),
         _ => start::rows(ground),
@@ -120,7 +122,7 @@ mod tests {
         let error = named(&["B5"]).map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(
             error,
-            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B11, B12, B14, B16, B17"
+            "`B5` is no row; there are B1, B2, B3, B4, B4b, B6, B7, B11, B12, B13, B14, B16, B17"
         );
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -44,12 +45,18 @@ pub(super) fn node_package(name: &str) -> Result<String> {
     ))
 }
 
-/// The first line that a command prints.
+/// The first line that a command prints, to standard error when it prints nothing else.
 pub(super) fn first_line(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    // nginx tells its version where others tell their errors.
+    let said = if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
+    };
+    let text = String::from_utf8_lossy(&said);
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
@@ -195,6 +202,33 @@ impl Server {
             .arg(configuration)
             .env("NODE_ENV", "production");
         Self::start(command)
+    }
+
+    /// nginx with the configuration that this function of a port gives, in a directory of its own.
+    pub(super) fn nginx(binary: &Path, directory: &Path, configuration: impl Fn(u16) -> String) -> Result<Self> {
+        let port = crate::services::free_port()?;
+        let file = directory.join("nginx.conf");
+        std::fs::write(&file, configuration(port))?;
+        let mut command = ground::on_core(SERVER_CORE, binary);
+        command
+            .arg("-p")
+            .arg(directory)
+            .arg("-c")
+            .arg(&file)
+            .args(["-e", "error.log"]);
+        let child = command.stdout(Stdio::null()).spawn()?;
+        let mut server = Self { child, port };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if begun.elapsed() > Duration::from_secs(10) || server.child.try_wait()?.is_some() {
+                bail!(
+                    "nginx does not listen: {}",
+                    std::fs::read_to_string(directory.join("error.log"))?
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
     }
 
     fn start(mut command: Command) -> Result<Self> {
