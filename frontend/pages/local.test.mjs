@@ -83,16 +83,16 @@ describe("on its own", { skip: NO_HOST ?? false }, () => {
     assert.equal(mailbox.count("nobody@example.com"), 0);
   });
 
-  test("the terms stand before everything but the account, once", async () => {
+  test("the terms stand before everything, once", async () => {
     const strict = await local("local-terms", { JACKFIELD_IDENTITY__TERMS: "true" });
     try {
       const { url } = await person(strict.host, "octo@example.com");
       const view = await strict.view();
       const { page } = view;
       await page.goto(url);
+      await terms(strict, view, "local");
       await reach(strict, view, "/settings/user");
       await page.getByRole("link", { name: "API keys" }).click();
-      await terms(strict, view, "local");
       await reach(strict, view, "/settings/api-keys");
       await page.getByText("No keys yet").waitFor();
       await signOut(strict, view);

@@ -4,7 +4,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 
 import { ApiError } from "./errors";
-import type { HostRoutes } from "./hostRoutes";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -20,7 +19,7 @@ const refusals: Middleware = {
   },
 };
 
-export const api = createClient<paths & HostRoutes>({ baseUrl: window.location.origin });
+export const api = createClient<paths>({ baseUrl: window.location.origin });
 api.use(refusals);
 
 /** The body of an answer. */

@@ -334,6 +334,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sign-in/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a one-time link to an address, if it is known; the answer is the same if it is not. */
+        post: operations["send_sign_in_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/me": {
         parameters: {
             query?: never;
@@ -402,21 +419,155 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth/device/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Codes for a device that wants to sign in (RFC 8628 §3.1). */
+        post: operations["device_authorize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device/deny": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuses the device with this code. */
+        post: operations["device_deny"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A device asks whether it was let in (RFC 8628 §3.4). */
+        post: operations["device_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/device/verify-authenticated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets the device with this code in. */
+        post: operations["device_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/github/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a GitHub App leads people who have just installed it. */
+        get: operations["github_app_installed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/local/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Signs in by a one-time link. */
+        get: operations["sign_in_by_link"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /** @description Where the client goes on. */
-        Accepted: {
+        AcceptTerms: {
             /** @description A path, or an address of this host; anything else becomes `/`. */
             redirect_url?: string | null;
         };
-        /** @description Whom to send the mail to again. */
-        Again: {
-            /** @description Whether it is for a sign-in; the link leads on either way. */
-            is_auth_flow?: boolean;
-            /** @description Somebody who cannot sign in before they have confirmed their address; whoever is signed in need not say who they are. */
-            user_id?: string | null;
+        /** @description A key to make. */
+        ApiKeyCreate: {
+            /** @description When it ends (RFC 3339); never when left out. */
+            expires_at?: string | null;
+            /** @description Name. */
+            name?: string | null;
+            /** @description What it may do; all that its owner may when left out. */
+            scopes?: string[];
+        };
+        /** @description A key that was just made: `key` is shown this once. */
+        ApiKeyCreateResponse: components["schemas"]["ApiKeyResponse"] & {
+            /** @description The secret. */
+            key: string;
+        };
+        /** @description A key as its owner sees it. Times are RFC 3339. */
+        ApiKeyResponse: {
+            /** @description When it was made. */
+            created_at?: string | null;
+            /** @description When it ends. */
+            expires_at?: string | null;
+            /**
+             * Format: int64
+             * @description Number.
+             */
+            id: number;
+            /** @description When it was used last. */
+            last_used_at?: string | null;
+            /** @description Name. */
+            name?: string | null;
+            /** @description First characters of the key. */
+            prefix: string;
+            /** @description What it may do; empty is all that its owner may. */
+            scopes: string[];
+        };
+        /** @description Another address. */
+        ChangeEmail: {
+            /** @description Letters, digits and `._%+-`, then `@` and a domain. */
+            email: string;
         };
         /** @description What of a secret can be changed; its value cannot. */
         ChangedCustomSecret: {
@@ -443,10 +594,19 @@ export interface components {
             sign_in_links: boolean;
             updated_at: string;
         };
-        /** @description A key that was just made: `key` is shown this once. */
-        Created: components["schemas"]["Shown"] & {
-            /** @description The secret. */
-            key: string;
+        /** @description The person who calls. */
+        CurrentUser: {
+            email?: string | null;
+            email_verified: boolean;
+            id: string;
+            name?: string | null;
+            /** @description Whether they operate this host. */
+            operator: boolean;
+            /** @description The organisation they work in now. */
+            organization: string;
+            /** @description When the terms of service were accepted. */
+            terms_accepted_at?: string | null;
+            username: string;
         };
         /** @description A secret without its value. */
         CustomSecret: {
@@ -458,7 +618,7 @@ export interface components {
             custom_secrets: components["schemas"]["CustomSecret"][];
         };
         /** @description `{"detail":…}`, as the reference's clients read errors. */
-        Detail: {
+        ErrorDetail: {
             /** @description What is wrong. */
             detail: string;
         };
@@ -485,15 +645,6 @@ export interface components {
             provider_tokens: {
                 [key: string]: components["schemas"]["GitProvider"];
             };
-        };
-        /** @description The person who calls, as a git provider would say it (spec/10 §19), from what the identity provider told. */
-        Info: {
-            avatar_url: string;
-            company?: string | null;
-            email?: string | null;
-            id: string;
-            login: string;
-            name?: string | null;
         };
         /** @description Servers by the way they are reached. */
         McpConfig: {
@@ -537,19 +688,9 @@ export interface components {
             };
             name: string;
         };
-        /** @description The person who calls. */
-        Me: {
-            email?: string | null;
-            email_verified: boolean;
-            id: string;
-            name?: string | null;
-            /** @description Whether they operate this host. */
-            operator: boolean;
-            /** @description The organisation they work in now. */
-            organization: string;
-            /** @description When the terms of service were accepted. */
-            terms_accepted_at?: string | null;
-            username: string;
+        /** @description What was done, in a sentence. */
+        Message: {
+            message: string;
         };
         /** @description One mistake in a body. */
         Mistake: {
@@ -564,20 +705,6 @@ export interface components {
             /** @description Its kind, in the words of the reference's validator: `bool_type`, `missing`, … */
             type: string;
         };
-        /** @description A key to make. */
-        New: {
-            /** @description When it ends (RFC 3339); never when left out. */
-            expires_at?: string | null;
-            /** @description Name. */
-            name?: string | null;
-            /** @description What it may do; all that its owner may when left out. */
-            scopes?: string[];
-        };
-        /** @description Another address. */
-        NewAddress: {
-            /** @description Letters, digits and `._%+-`, then `@` and a domain. */
-            email: string;
-        };
         /** @description A secret to make. */
         NewCustomSecret: {
             /** @description What it is for. */
@@ -588,7 +715,7 @@ export interface components {
             value: string;
         };
         /** @description A session of the person who calls. */
-        Open: {
+        OpenSession: {
             address?: string | null;
             created_at?: string | null;
             /** @description Whether it is the one that asks. */
@@ -596,6 +723,24 @@ export interface components {
             id: string;
             last_seen_at?: string | null;
             user_agent?: string | null;
+        };
+        /** @description Where the client goes on. */
+        RedirectUrl: {
+            redirect_url: string;
+        };
+        /** @description Why something was not done. */
+        Refusal: {
+            /** @description More: a sentence, or the mistakes of a body. */
+            detail?: unknown;
+            /** @description A code, or a sentence. */
+            error?: string | null;
+        };
+        /** @description Whom to send the mail to again. */
+        ResendVerification: {
+            /** @description Whether it is for a sign-in; the link leads on either way. */
+            is_auth_flow?: boolean;
+            /** @description Somebody who cannot sign in before they have confirmed their address; whoever is signed in need not say who they are. */
+            user_id?: string | null;
         };
         /** @description `{"error":…}`. */
         SettingsError: {
@@ -612,25 +757,14 @@ export interface components {
             /** @description Each mistake. */
             detail: components["schemas"]["Mistake"][];
         };
-        /** @description A key as its owner sees it. Times are RFC 3339. */
-        Shown: {
-            /** @description When it was made. */
-            created_at?: string | null;
-            /** @description When it ends. */
-            expires_at?: string | null;
-            /**
-             * Format: int64
-             * @description Number.
-             */
-            id: number;
-            /** @description When it was used last. */
-            last_used_at?: string | null;
-            /** @description Name. */
+        /** @description The person who calls, as a git provider would say it (spec/10 §19), from what the identity provider told. */
+        UserInfo: {
+            avatar_url: string;
+            company?: string | null;
+            email?: string | null;
+            id: string;
+            login: string;
             name?: string | null;
-            /** @description First characters of the key. */
-            prefix: string;
-            /** @description What it may do; empty is all that its owner may. */
-            scopes: string[];
         };
         /** @description Settings as people see and send them. Keys are never shown: `…_set` says whether there is one. */
         UserSettings: {
@@ -693,7 +827,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Accepted"];
+                "application/json": components["schemas"]["AcceptTerms"];
             };
         };
         responses: {
@@ -702,7 +836,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["RedirectUrl"];
                 };
             };
             401: {
@@ -710,7 +844,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -768,7 +910,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Message"];
                 };
             };
             401: {
@@ -776,7 +918,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -790,7 +932,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewAddress"];
+                "application/json": components["schemas"]["ChangeEmail"];
             };
         };
         responses: {
@@ -799,7 +941,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Message"];
                 };
             };
             403: {
@@ -807,7 +949,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             409: {
@@ -815,7 +957,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             422: {
@@ -823,7 +965,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             429: {
@@ -831,7 +973,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             503: {
@@ -839,7 +981,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -853,7 +995,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Again"];
+                "application/json": components["schemas"]["ResendVerification"];
             };
         };
         responses: {
@@ -862,7 +1004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Message"];
                 };
             };
             400: {
@@ -870,7 +1012,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             429: {
@@ -878,7 +1020,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             503: {
@@ -886,7 +1028,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -915,7 +1057,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -934,7 +1076,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Shown"][];
+                    "application/json": components["schemas"]["ApiKeyResponse"][];
                 };
             };
             500: {
@@ -942,7 +1084,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Detail"];
+                    "application/json": components["schemas"]["ErrorDetail"];
                 };
             };
         };
@@ -956,7 +1098,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["New"];
+                "application/json": components["schemas"]["ApiKeyCreate"];
             };
         };
         responses: {
@@ -965,7 +1107,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Created"];
+                    "application/json": components["schemas"]["ApiKeyCreateResponse"];
                 };
             };
             403: {
@@ -973,7 +1115,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Detail"];
+                    "application/json": components["schemas"]["ErrorDetail"];
                 };
             };
             409: {
@@ -981,7 +1123,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Detail"];
+                    "application/json": components["schemas"]["ErrorDetail"];
                 };
             };
             422: {
@@ -989,7 +1131,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Detail"];
+                    "application/json": components["schemas"]["ErrorDetail"];
                 };
             };
         };
@@ -1017,7 +1159,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Detail"];
+                    "application/json": components["schemas"]["ErrorDetail"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorDetail"];
                 };
             };
         };
@@ -1036,7 +1186,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Message"];
                 };
             };
         };
@@ -1408,7 +1558,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Info"];
+                    "application/json": components["schemas"]["UserInfo"];
+                };
+            };
+        };
+    };
+    send_sign_in_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    email: string;
+                    /** @description A path of this host to go on to */
+                    returnTo?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The same for every address */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        message: string;
+                    };
+                };
+            };
+            /** @description This host sends no mail */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail?: string;
+                        error: string;
+                    };
+                };
+            };
+            /** @description No address */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+            /** @description Too many */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail?: string;
+                        error: string;
+                    };
                 };
             };
         };
@@ -1427,7 +1642,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Me"];
+                    "application/json": components["schemas"]["CurrentUser"];
                 };
             };
         };
@@ -1446,7 +1661,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Open"][];
+                    "application/json": components["schemas"]["OpenSession"][];
                 };
             };
         };
@@ -1468,7 +1683,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Message"];
                 };
             };
             404: {
@@ -1476,7 +1691,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, unknown>;
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
         };
@@ -1496,6 +1711,254 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ClientConfig"];
+                };
+            };
+        };
+    };
+    device_authorize: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The codes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        device_code: string;
+                        /** @description Seconds */
+                        expires_in: number;
+                        /** @description Seconds between two questions */
+                        interval: number;
+                        user_code: string;
+                        verification_uri: string;
+                        verification_uri_complete: string;
+                    };
+                };
+            };
+            /** @description Too many */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail?: string;
+                        error: string;
+                    };
+                };
+            };
+        };
+    };
+    device_deny: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    user_code: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        message: string;
+                    };
+                };
+            };
+            /** @description No such code, or it was decided before */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+            /** @description No code */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+        };
+    };
+    device_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    device_code: string;
+                };
+            };
+        };
+        responses: {
+            /** @description An API key, once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        access_token: string;
+                        expires_in?: number | null;
+                        token_type: string;
+                    };
+                };
+            };
+            /** @description authorization_pending, slow_down, access_denied, expired_token or invalid_grant */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        error: string;
+                        error_description: string;
+                        interval?: number | null;
+                    };
+                };
+            };
+            /** @description No device code */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+        };
+    };
+    device_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    user_code: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        message: string;
+                    };
+                };
+            };
+            /** @description No such code, or it was decided before */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+            /** @description No code */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail: unknown;
+                    };
+                };
+            };
+        };
+    };
+    github_app_installed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the first page */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sign_in_by_link: {
+        parameters: {
+            query?: {
+                /** @description From the link */
+                token?: string;
+                /** @description A path of this host to go on to */
+                returnTo?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page, with the session's cookie; to the sign-in page when the link is not good and a browser asks */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The link is not good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        detail?: string;
+                        error: string;
+                    };
                 };
             };
         };

@@ -22,6 +22,9 @@ pub trait Provider: Send + Sync {
     /// Its routes, for the table of who may call what.
     fn own_routes(&self) -> Vec<OwnRoute>;
 
+    /// The same as OpenAPI.
+    fn openapi(&self) -> &'static str;
+
     /// Their handlers.
     fn router(self: Arc<Self>, identity: Identity) -> Router;
 

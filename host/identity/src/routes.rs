@@ -16,6 +16,8 @@ use axum::{
 use jackfield_edge::ClientAddr;
 use jackfield_sdk::identity::{AuditEntry, SignIn};
 
+use serde_json::Value;
+
 use crate::{core::Identity, links, provider::Provider, sessions::From};
 
 /// A route and who may call it: `public` or `signed_in`.
@@ -30,6 +32,21 @@ pub struct OwnRoute {
     /// Rate-limit class; the default one when none.
     pub rate_limit: Option<&'static str>,
 }
+
+impl OwnRoute {
+    /// One for everybody, with the limits of an address.
+    pub(crate) fn public(method: &'static str, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            policy: "public",
+            rate_limit: Some("address"),
+        }
+    }
+}
+
+/// The device flow as OpenAPI.
+const DEVICE: &str = include_str!("openapi/device.json");
 
 impl Identity {
     /// What [`router`](Self::router) serves.
@@ -50,6 +67,15 @@ impl Identity {
             row("GET", "/oauth/github/callback", "public", None),
         ]);
         all
+    }
+
+    /// The same as OpenAPI documents.
+    pub fn openapi(&self) -> Vec<Value> {
+        let documents = [DEVICE, self.0.provider.openapi()];
+        documents
+            .iter()
+            .filter_map(|text| serde_json::from_str(text).ok())
+            .collect()
     }
 
     /// The handlers.
@@ -80,13 +106,11 @@ impl Provider for Local {
     }
 
     fn own_routes(&self) -> Vec<OwnRoute> {
-        let public = |method, path| OwnRoute {
-            method,
-            path,
-            policy: "public",
-            rate_limit: Some("address"),
-        };
-        vec![public("GET", links::PATH), public("POST", local::SEND)]
+        vec![OwnRoute::public("GET", links::PATH), OwnRoute::public("POST", local::SEND)]
+    }
+
+    fn openapi(&self) -> &'static str {
+        include_str!("openapi/local.json")
     }
 
     fn router(self: Arc<Self>, identity: Identity) -> Router {

@@ -2,6 +2,7 @@
 
 mod guard;
 mod links;
+mod openapi;
 mod rows;
 
 use std::{

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::lifecycle::Plugins;
+use crate::{HOST, lifecycle::Plugins};
 
 impl Plugins {
-    /// The merged document: paths of every plugin that is not disabled, each operation tagged with its plugin, component names prefixed
-    /// with the plugin's id where two plugins use the same name for different things.
-    pub fn openapi(&self) -> Value {
+    /// The merged document: paths of the host, which `own` says, and of every plugin that is not disabled, each operation tagged with
+    /// who serves it, component names prefixed with the plugin's id where two plugins use the same name for different things.
+    pub fn openapi(&self, own: Vec<Value>) -> Value {
         let mut paths = serde_json::Map::new();
         let mut schemas = serde_json::Map::new();
-        for (id, code) in self.declarations() {
-            let mut document = code.descriptor().openapi.clone();
+        let own = own.into_iter().map(|document| (HOST.to_owned(), document));
+        let plugins = self.declarations().into_iter();
+        let plugins = plugins.map(|(id, code)| (id, code.descriptor().openapi.clone()));
+        for (id, mut document) in own.chain(plugins) {
             let clashing: Vec<String> = members(&document, "/components/schemas")
                 .filter(|(name, schema)| schemas.get(*name).is_some_and(|old| old != *schema))
                 .map(|(name, _)| name.clone())

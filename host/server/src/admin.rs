@@ -283,7 +283,7 @@ async fn health(State(running): Shared) -> Response {
 }
 
 async fn openapi(State(running): Shared) -> Response {
-    Json(running.plugins.openapi()).into_response()
+    Json(running.plugins.openapi(running.identity.openapi())).into_response()
 }
 
 async fn plugin_health(State(running): Shared, Path(plugin): Path<String>) -> Response {

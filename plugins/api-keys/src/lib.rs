@@ -48,7 +48,7 @@ impl Plugin for ApiKeys {
 
 /// A key as its owner sees it. Times are RFC 3339.
 #[derive(Debug, Serialize, ToSchema)]
-struct Shown {
+struct ApiKeyResponse {
     /// Number.
     id: i64,
     /// Name.
@@ -67,16 +67,16 @@ struct Shown {
 
 /// A key that was just made: `key` is shown this once.
 #[derive(Debug, Serialize, ToSchema)]
-struct Created {
+struct ApiKeyCreateResponse {
     #[serde(flatten)]
-    shown: Shown,
+    shown: ApiKeyResponse,
     /// The secret.
     key: String,
 }
 
 /// A key to make.
 #[derive(Debug, Deserialize, ToSchema)]
-struct New {
+struct ApiKeyCreate {
     /// Name.
     #[serde(default)]
     name: Option<String>,
@@ -90,15 +90,15 @@ struct New {
 
 /// `{"detail":…}`, as the reference's clients read errors.
 #[derive(Debug, Serialize, ToSchema)]
-struct Detail {
+struct ErrorDetail {
     /// What is wrong.
     detail: String,
 }
 
-type Refused = (StatusCode, Json<Detail>);
+type Refused = (StatusCode, Json<ErrorDetail>);
 
 fn refused(status: StatusCode, detail: impl Into<String>) -> Refused {
-    (status, Json(Detail { detail: detail.into() }))
+    (status, Json(ErrorDetail { detail: detail.into() }))
 }
 
 fn failed(what: &'static str) -> impl Fn(Error) -> Refused {
@@ -109,22 +109,22 @@ fn failed(what: &'static str) -> impl Fn(Error) -> Refused {
 }
 
 /// API keys of the current organisation, oldest first.
-#[utoipa::path(get, path = "/api/keys", responses((status = 200, body = Vec<Shown>), (status = 500, body = Detail)))]
-async fn list(keys: This<ApiKeys>, who: Person) -> std::result::Result<Json<Vec<Shown>>, Refused> {
+#[utoipa::path(get, path = "/api/keys", responses((status = 200, body = Vec<ApiKeyResponse>), (status = 500, body = ErrorDetail)))]
+async fn list(keys: This<ApiKeys>, who: Person) -> std::result::Result<Json<Vec<ApiKeyResponse>>, Refused> {
     let all = keys.identity.keys(&who.id, &who.organization).await;
     let all = all.map_err(failed("Failed to list API keys"))?;
     Ok(Json(all.into_iter().map(shown).collect()))
 }
 
 /// Makes an API key. The answer holds the key, which nothing shows again.
-#[utoipa::path(post, path = "/api/keys", request_body = New,
-    responses((status = 200, body = Created), (status = 403, body = Detail), (status = 409, body = Detail), (status = 422, body = Detail)))]
+#[utoipa::path(post, path = "/api/keys", request_body = ApiKeyCreate,
+    responses((status = 200, body = ApiKeyCreateResponse), (status = 403, body = ErrorDetail), (status = 409, body = ErrorDetail), (status = 422, body = ErrorDetail)))]
 async fn create(
     keys: This<ApiKeys>,
     caller: Principal,
     who: Person,
     body: std::result::Result<Json<Map<String, Value>>, JsonRejection>,
-) -> std::result::Result<Json<Created>, Refused> {
+) -> std::result::Result<Json<ApiKeyCreateResponse>, Refused> {
     let new = read(body)?;
     let failed = failed("Failed to create API key");
     // A key gives no more than whoever makes it may do: no way around a key's scopes leads through another key.
@@ -173,14 +173,14 @@ async fn create(
     keys.note(&who, "key.created", made.listed.id, detail)
         .await
         .map_err(&failed)?;
-    Ok(Json(Created {
+    Ok(Json(ApiKeyCreateResponse {
         shown: shown(made.listed),
         key: made.key,
     }))
 }
 
 /// 422 for whatever is wrong with a body, as the reference has it. An array would do for serde, so an object is read first.
-fn read(body: std::result::Result<Json<Map<String, Value>>, JsonRejection>) -> std::result::Result<New, Refused> {
+fn read(body: std::result::Result<Json<Map<String, Value>>, JsonRejection>) -> std::result::Result<ApiKeyCreate, Refused> {
     let Json(object) = body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => refused(error.status(), error.body_text()),
         _ => refused(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()),
@@ -191,7 +191,7 @@ fn read(body: std::result::Result<Json<Map<String, Value>>, JsonRejection>) -> s
 
 /// Deletes an API key; it opens nothing a second later.
 #[utoipa::path(delete, path = "/api/keys/{key_id}", params(("key_id" = i64, Path, description = "Number of the key")),
-    responses((status = 200), (status = 404, body = Detail), (status = 422, body = Detail)))]
+    responses((status = 200), (status = 404, body = ErrorDetail), (status = 422, body = ErrorDetail)))]
 async fn delete(
     keys: This<ApiKeys>,
     who: Person,
@@ -214,8 +214,8 @@ impl ApiKeys {
     }
 }
 
-fn shown(key: ApiKey) -> Shown {
-    Shown {
+fn shown(key: ApiKey) -> ApiKeyResponse {
+    ApiKeyResponse {
         id: key.id,
         name: key.name,
         prefix: key.prefix,

@@ -7,6 +7,30 @@ use serde_json::{Map, Value, json};
 pub(crate) type Refused = (StatusCode, Json<Value>);
 pub(crate) type Answer<T> = std::result::Result<Json<T>, Refused>;
 
+/// What was done, in a sentence.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes answers, which are written by hand as the reference has them")]
+pub(crate) struct Message {
+    message: String,
+}
+
+/// Where the client goes on.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "as above")]
+pub(crate) struct RedirectUrl {
+    redirect_url: String,
+}
+
+/// Why something was not done.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "as above")]
+pub(crate) struct Refusal {
+    /// A code, or a sentence.
+    error: Option<String>,
+    /// More: a sentence, or the mistakes of a body.
+    detail: Option<Value>,
+}
+
 /// `{"error":…}`.
 pub(crate) fn refused<T>(status: StatusCode, error: &str) -> Answer<T> {
     Err((status, Json(json!({ "error": error }))))

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Users,
-    answer::{Answer, Refused, away, detail, optional, refused_with},
+    answer::{Answer, Message, Refusal, Refused, away, detail, optional, refused_with},
     verification::{COOLDOWN_S, Reserved},
 };
 
@@ -29,15 +29,15 @@ pub(crate) const ACCOUNT: &str = "/settings/user";
     dead_code,
     reason = "it describes the body, which is read by hand to say what is wrong as the reference does"
 )]
-pub(crate) struct NewAddress {
+pub(crate) struct ChangeEmail {
     /// Letters, digits and `._%+-`, then `@` and a domain.
     email: String,
 }
 
 /// Changes the address; it is to be confirmed by the link that is sent to it.
-#[utoipa::path(post, path = "/api/email", request_body = NewAddress, extensions(("x-jackfield-before" = json!(["email"]))),
-    responses((status = 200, body = Object), (status = 403, body = Object), (status = 409, body = Object),
-        (status = 422, body = Object), (status = 429, body = Object), (status = 503, body = Object)))]
+#[utoipa::path(post, path = "/api/email", request_body = ChangeEmail, extensions(("x-jackfield-before" = json!(["email"]))),
+    responses((status = 200, body = Message), (status = 403, body = Refusal), (status = 409, body = Refusal),
+        (status = 422, body = Refusal), (status = 429, body = Refusal), (status = 503, body = Refusal)))]
 pub(crate) async fn change(users: This<Users>, who: Person, body: Bytes) -> Answer<Value> {
     let email = address(&body)?;
     if who.session.is_none() {
@@ -82,7 +82,7 @@ pub(crate) async fn change(users: This<Users>, who: Person, body: Bytes) -> Answ
 /// Whom to send the mail to again.
 #[derive(Default, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "clients of the reference send what does not matter here")]
-pub(crate) struct Again {
+pub(crate) struct ResendVerification {
     /// Somebody who cannot sign in before they have confirmed their address; whoever is signed in need not say who they are.
     user_id: Option<String>,
     /// Whether it is for a sign-in; the link leads on either way.
@@ -91,17 +91,17 @@ pub(crate) struct Again {
 }
 
 /// Sends the mail again. Who is not signed in is told nothing of the person they name: the answer is the same for everybody.
-#[utoipa::path(put, path = "/api/email/resend", request_body = Again, security(()),
+#[utoipa::path(put, path = "/api/email/resend", request_body = ResendVerification, security(()),
     extensions(("x-jackfield-rate-limit" = json!("address"))),
-    responses((status = 200, body = Object), (status = 400, body = Object), (status = 429, body = Object),
-        (status = 503, body = Object)))]
+    responses((status = 200, body = Message), (status = 400, body = Refusal), (status = 429, body = Refusal),
+        (status = 503, body = Refusal)))]
 pub(crate) async fn resend(
     users: This<Users>,
     who: std::result::Result<Person, Problem>,
     body: Bytes,
 ) -> std::result::Result<Json<Value>, (HeaderMap, Refused)> {
     let plain = |refused: Refused| (HeaderMap::new(), refused);
-    let named: Again = optional(&body, "the body is no JSON object with user_id").map_err(plain)?;
+    let named: ResendVerification = optional(&body, "the body is no JSON object with user_id").map_err(plain)?;
     let signed_in = who.ok();
     let id = match (&signed_in, named.user_id) {
         (Some(who), _) => who.id.clone(),
@@ -151,7 +151,7 @@ pub(crate) struct Link {
 /// sign-in page, which says what became of it.
 #[utoipa::path(get, path = "/api/email/verified", params(("token" = Option<String>, Query, description = "From the mail")),
     security(()), extensions(("x-jackfield-rate-limit" = json!("address"))),
-    responses((status = 302, description = "To the account or the sign-in page"), (status = 503, body = Object)))]
+    responses((status = 302, description = "To the account or the sign-in page"), (status = 503, body = Refusal)))]
 pub(crate) async fn verified(
     users: This<Users>,
     who: std::result::Result<Person, Problem>,

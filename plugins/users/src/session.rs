@@ -11,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     Users,
-    answer::{Answer, Refused, away, optional, refused},
+    answer::{Answer, Message, RedirectUrl, Refusal, Refused, away, optional, refused},
 };
 
 impl Users {
@@ -33,14 +33,14 @@ impl Users {
 
 /// Whether the caller is signed in.
 #[utoipa::path(post, path = "/api/authenticate", extensions(("x-jackfield-before" = json!(["email"]))),
-    responses((status = 200, body = Object), (status = 401, body = Object)))]
+    responses((status = 200, body = Message), (status = 401, body = Refusal)))]
 pub(crate) async fn authenticate(_who: Person) -> Json<Value> {
     Json(json!({ "message": "User authenticated" }))
 }
 
 /// Ends the session that asks, and takes its cookie away. An API key has no session: nothing ends.
 #[utoipa::path(post, path = "/api/logout", extensions(("x-jackfield-before" = json!(["terms", "email"]))),
-    responses((status = 200, body = Object)))]
+    responses((status = 200, body = Message)))]
 pub(crate) async fn logout(users: This<Users>, who: Person) -> Answer<Value> {
     if let Some(session) = &who.session {
         users.identity.end_session(&who.id, session).await.map_err(away)?;
@@ -51,19 +51,19 @@ pub(crate) async fn logout(users: This<Users>, who: Person) -> Answer<Value> {
 
 /// Where the client goes on.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptTerms {
     /// A path, or an address of this host; anything else becomes `/`.
     #[serde(default)]
     redirect_url: Option<String>,
 }
 
 /// Accepts the terms of service.
-#[utoipa::path(post, path = "/api/accept_tos", request_body = Accepted,
+#[utoipa::path(post, path = "/api/accept_tos", request_body = AcceptTerms,
     extensions(("x-jackfield-before" = json!(["terms", "email"]))),
-    responses((status = 200, body = Object), (status = 401, body = Object), (status = 422, body = Object)))]
+    responses((status = 200, body = RedirectUrl), (status = 401, body = Refusal), (status = 422, body = Refusal)))]
 pub(crate) async fn accept_terms(users: This<Users>, who: Person, headers: HeaderMap, body: Bytes) -> Answer<Value> {
     let wrong = "write the body as {\"redirect_url\":\"/\"}, or leave it out";
-    let accepted: Accepted = optional(&body, wrong)?;
+    let accepted: AcceptTerms = optional(&body, wrong)?;
     if !users.identity.accept_terms(&who.id).await.map_err(away)? {
         return refused(StatusCode::UNAUTHORIZED, "User does not exist");
     }
@@ -92,7 +92,7 @@ fn is_ours(url: &str, host: Option<&str>) -> bool {
 
 /// The person who calls.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Me {
+pub(crate) struct CurrentUser {
     id: String,
     username: String,
     email: Option<String>,
@@ -108,10 +108,10 @@ pub(crate) struct Me {
 
 /// The person who calls.
 #[utoipa::path(get, path = "/api/v1/users/me", extensions(("x-jackfield-before" = json!(["terms", "email"]))),
-    responses((status = 200, body = Me)))]
-pub(crate) async fn me(users: This<Users>, who: Person) -> Answer<Me> {
+    responses((status = 200, body = CurrentUser)))]
+pub(crate) async fn me(users: This<Users>, who: Person) -> Answer<CurrentUser> {
     let user = users.user(&who).await?;
-    Ok(Json(Me {
+    Ok(Json(CurrentUser {
         terms_accepted_at: user.terms_accepted_ms.and_then(rfc3339),
         id: user.id,
         username: user.username,
@@ -125,7 +125,7 @@ pub(crate) async fn me(users: This<Users>, who: Person) -> Answer<Me> {
 
 /// The person who calls, as a git provider would say it (spec/10 §19), from what the identity provider told.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Info {
+pub(crate) struct UserInfo {
     id: String,
     login: String,
     avatar_url: String,
@@ -135,10 +135,10 @@ pub(crate) struct Info {
 }
 
 /// The person who calls, as a git provider would say it.
-#[utoipa::path(get, path = "/api/user/info", responses((status = 200, body = Info)))]
-pub(crate) async fn info(users: This<Users>, who: Person) -> Answer<Info> {
+#[utoipa::path(get, path = "/api/user/info", responses((status = 200, body = UserInfo)))]
+pub(crate) async fn info(users: This<Users>, who: Person) -> Answer<UserInfo> {
     let user = users.user(&who).await?;
-    Ok(Json(Info {
+    Ok(Json(UserInfo {
         id: user.id,
         login: user.username,
         avatar_url: String::new(),
@@ -150,7 +150,7 @@ pub(crate) async fn info(users: This<Users>, who: Person) -> Answer<Info> {
 
 /// A session of the person who calls.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Open {
+pub(crate) struct OpenSession {
     id: String,
     created_at: Option<String>,
     last_seen_at: Option<String>,
@@ -161,10 +161,10 @@ pub(crate) struct Open {
 }
 
 /// Open sessions, newest first.
-#[utoipa::path(get, path = "/api/v1/users/me/sessions", responses((status = 200, body = Vec<Open>)))]
-pub(crate) async fn sessions(users: This<Users>, who: Person) -> Answer<Vec<Open>> {
+#[utoipa::path(get, path = "/api/v1/users/me/sessions", responses((status = 200, body = Vec<OpenSession>)))]
+pub(crate) async fn sessions(users: This<Users>, who: Person) -> Answer<Vec<OpenSession>> {
     let all = users.identity.sessions(&who.id).await.map_err(away)?;
-    let shown = all.into_iter().map(|session| Open {
+    let shown = all.into_iter().map(|session| OpenSession {
         current: who.session.as_deref() == Some(session.id.as_str()),
         id: session.id,
         created_at: rfc3339(session.created_ms),
@@ -177,7 +177,7 @@ pub(crate) async fn sessions(users: This<Users>, who: Person) -> Answer<Vec<Open
 
 /// Ends a session; it opens nothing a second later.
 #[utoipa::path(delete, path = "/api/v1/users/me/sessions/{id}", params(("id" = String, Path, description = "Id, as listed")),
-    responses((status = 200, body = Object), (status = 404, body = Object)))]
+    responses((status = 200, body = Message), (status = 404, body = Refusal)))]
 pub(crate) async fn end(users: This<Users>, who: Person, Path(id): Path<String>) -> Answer<Value> {
     if !users.identity.end_session(&who.id, &id).await.map_err(away)? {
         return refused(StatusCode::NOT_FOUND, "no such session");

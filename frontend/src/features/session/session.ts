@@ -3,7 +3,7 @@ import { queryOptions, useMutation, useQuery, useQueryClient, type Query } from 
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type Me = Schemas["Me"];
+export type Me = Schemas["CurrentUser"];
 
 export const meQuery = queryOptions({
   queryKey: ["me"],

@@ -146,21 +146,19 @@ impl Provider for KeycloakProvider {
     }
 
     fn own_routes(&self) -> Vec<OwnRoute> {
-        let public = |method, path| OwnRoute {
-            method,
-            path,
-            policy: "public",
-            rate_limit: Some("address"),
-        };
         vec![
-            public("GET", AUTHORIZE),
-            public("GET", CALLBACK),
+            OwnRoute::public("GET", AUTHORIZE),
+            OwnRoute::public("GET", CALLBACK),
             // Keycloak calls from one address for everybody.
             OwnRoute {
                 rate_limit: None,
-                ..public("POST", BACKCHANNEL)
+                ..OwnRoute::public("POST", BACKCHANNEL)
             },
         ]
+    }
+
+    fn openapi(&self) -> &'static str {
+        include_str!("../openapi/keycloak.json")
     }
 
     fn router(self: Arc<Self>, identity: Identity) -> Router {

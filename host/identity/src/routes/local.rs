@@ -59,7 +59,15 @@ async fn sign_in(identity: &Identity, link: &Link, request: Request) -> Result<R
     );
     let cookie = identity.begin_session(&person.id, from).await?;
     identity.record(done).await?;
-    let mut response = to(next.as_deref().unwrap_or("/"));
+    let target = next.as_deref().unwrap_or("/");
+    let mut response = if !identity.0.settings.terms || person.terms_accepted_ms.is_some() {
+        to(target)
+    } else {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("redirect_url", target)
+            .finish();
+        to(&format!("/accept-tos?{query}"))
+    };
     if let Some(cookie) = identity.set_cookie(&cookie, request.headers()) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::{World, told};
-use crate::Arrival;
+use crate::{Arrival, IdentitySettings};
 
 impl World {
     async fn call(&self, request: Request<Body>) -> Response {
@@ -206,4 +206,24 @@ async fn a_link_that_is_not_good_leads_people_to_the_sign_in_page_and_programs_a
     }
     let (_, place, _) = world.open(&format!("{link}&returnTo=/settings/user"), BROWSER).await;
     assert_eq!(place, "/login?error=invalid_link&returnTo=%2Fsettings%2Fuser");
+}
+
+#[tokio::test]
+async fn who_has_not_accepted_the_terms_is_led_to_them() {
+    let settings = IdentitySettings {
+        terms: true,
+        ..IdentitySettings::default()
+    };
+    let world = World::with(settings).await;
+    world.person("ann").await;
+    let path = world.identity.link("ann").await.unwrap().path;
+    let (status, place, cookie) = world.open(&format!("{path}&returnTo=/settings"), BROWSER).await;
+    assert_eq!(
+        (status, place.as_str()),
+        (StatusCode::SEE_OTHER, "/accept-tos?redirect_url=%2Fsettings")
+    );
+    assert!(cookie.is_some());
+    world.identity.accept_terms("ann").await.unwrap();
+    let path = world.identity.link("ann").await.unwrap().path;
+    assert_eq!(world.open(&path, BROWSER).await.1, "/");
 }

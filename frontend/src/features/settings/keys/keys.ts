@@ -2,8 +2,8 @@ import { queryOptions } from "@tanstack/react-query";
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type ApiKey = Schemas["Shown"];
-export type NewApiKey = Schemas["Created"];
+export type ApiKey = Schemas["ApiKeyResponse"];
+export type NewApiKey = Schemas["ApiKeyCreateResponse"];
 
 export const keysQuery = queryOptions({
   queryKey: ["keys"],

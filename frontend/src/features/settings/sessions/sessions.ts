@@ -2,7 +2,7 @@ import { mutationOptions, queryOptions, type QueryClient } from "@tanstack/react
 
 import { api, body, type Schemas } from "@/api/client";
 
-export type Session = Schemas["Open"];
+export type Session = Schemas["OpenSession"];
 
 export const sessionsQuery = queryOptions({
   queryKey: ["me", "sessions"],
