@@ -76,8 +76,8 @@ async fn readme_signs_in_with_github_through_keycloak() {
         let text = text.replace("$(openssl rand -hex 32)", secret);
         let text = text.replace("KEYCLOAK_CLIENT_SECRET=…", &format!("KEYCLOAK_CLIENT_SECRET={secret}"));
         let text = text
-            .replace("_ID=…", "_ID=gh")
-            .replace("_SECRET=…", "_SECRET=gh-secret");
+            .replace("_ID=…", "_ID=stub-client")
+            .replace("_SECRET=…", "_SECRET=stub-secret");
         assert!(!text.contains('…'), "{text}");
         let text = text
             .replace("https://github.com", &git.url)
