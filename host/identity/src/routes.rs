@@ -106,7 +106,10 @@ impl Provider for Local {
     }
 
     fn own_routes(&self) -> Vec<OwnRoute> {
-        vec![OwnRoute::public("GET", links::PATH), OwnRoute::public("POST", local::SEND)]
+        vec![
+            OwnRoute::public("GET", links::PATH),
+            OwnRoute::public("POST", local::SEND),
+        ]
     }
 
     fn openapi(&self) -> &'static str {

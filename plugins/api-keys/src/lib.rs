@@ -180,7 +180,9 @@ async fn create(
 }
 
 /// 422 for whatever is wrong with a body, as the reference has it. An array would do for serde, so an object is read first.
-fn read(body: std::result::Result<Json<Map<String, Value>>, JsonRejection>) -> std::result::Result<ApiKeyCreate, Refused> {
+fn read(
+    body: std::result::Result<Json<Map<String, Value>>, JsonRejection>,
+) -> std::result::Result<ApiKeyCreate, Refused> {
     let Json(object) = body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => refused(error.status(), error.body_text()),
         _ => refused(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()),

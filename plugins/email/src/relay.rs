@@ -121,7 +121,7 @@ fn parameters(host: &str, ca_file: Option<&str>) -> Result<TlsParameters> {
         let unread = |why: &dyn fmt::Display| Error::permanent(format!("ca_file `{path}`: {why}; name a PEM file"));
         let pem = std::fs::read(path).map_err(|error| unread(&error))?;
         // The library takes a file without any certificate for one with none to add.
-        if !pem.windows(11).any(|window| window == b"BEGIN CERTI") {
+        if !pem.windows(17).any(|window| window == b"BEGIN CERTIFICATE") {
             return Err(unread(&"there is no certificate in it"));
         }
         builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| unread(&error))?);

@@ -9,7 +9,10 @@ pub(crate) type Answer<T> = std::result::Result<Json<T>, Refused>;
 
 /// What was done, in a sentence.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes answers, which are written by hand as the reference has them")]
+#[allow(
+    dead_code,
+    reason = "it describes answers, which are written by hand as the reference has them"
+)]
 pub(crate) struct Message {
     message: String,
 }

@@ -23,7 +23,6 @@ use jackfield_sdk::{
     health::Health,
     host::{ClockService, Host},
     http_client::HttpService,
-    identity::{AuditEntry, Session, User},
     manifest::Described,
 };
 use time::OffsetDateTime;
@@ -52,7 +51,7 @@ pub struct TestHost {
     disk: Arc<Disk>,
     clock: Arc<ManualClock>,
     script: Script,
-    kept: Arc<Kept>,
+    pub(crate) kept: Arc<Kept>,
     databases: Arc<Databases>,
     codes: Vec<Arc<dyn Code>>,
     wanted: Mutex<BTreeMap<String, Wanted>>,
@@ -202,31 +201,6 @@ impl TestHost {
     #[cfg(feature = "database")]
     pub fn database_directory(&self) -> Option<&std::path::Path> {
         self.databases.directory()
-    }
-
-    /// Gives somebody a token at a git provider, as a sign-in by it would.
-    pub fn add_provider_token(&self, user: &str, provider: &str, token: &str) {
-        self.kept.people.add_token(user, provider, token);
-    }
-
-    /// Makes somebody known to the identity service; [`person`](crate::person) makes one with everything in order.
-    pub fn add_person(&self, user: User) {
-        self.kept.people.add(user);
-    }
-
-    /// Opens a session of a person, as the identity service lists it.
-    pub fn add_session(&self, user: &str, session: Session) {
-        self.kept.people.add_session(user, session);
-    }
-
-    /// What is known of a person now.
-    pub fn person(&self, id: &str) -> Option<User> {
-        self.kept.people.get(id)
-    }
-
-    /// What plugins wrote to the audit trail, in order.
-    pub fn audit(&self) -> Vec<AuditEntry> {
-        self.kept.people.audit()
     }
 
     /// Takes the store away, or gives it back.

@@ -15,7 +15,7 @@ use jackfield_sdk::{
 };
 use uuid::Uuid;
 
-use crate::services::Memory;
+use crate::{host::TestHost, services::Memory};
 
 /// Everybody, and what is theirs.
 #[derive(Default)]
@@ -58,6 +58,33 @@ impl People {
 
     pub(crate) fn audit(&self) -> Vec<AuditEntry> {
         self.all().audit.clone()
+    }
+}
+
+impl TestHost {
+    /// Gives somebody a token at a git provider, as a sign-in by it would.
+    pub fn add_provider_token(&self, user: &str, provider: &str, token: &str) {
+        self.kept.people.add_token(user, provider, token);
+    }
+
+    /// Makes somebody known to the identity service; [`person`](crate::person) makes one with everything in order.
+    pub fn add_person(&self, user: User) {
+        self.kept.people.add(user);
+    }
+
+    /// Opens a session of a person, as the identity service lists it.
+    pub fn add_session(&self, user: &str, session: Session) {
+        self.kept.people.add_session(user, session);
+    }
+
+    /// What is known of a person now.
+    pub fn person(&self, id: &str) -> Option<User> {
+        self.kept.people.get(id)
+    }
+
+    /// What plugins wrote to the audit trail, in order.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.kept.people.audit()
     }
 }
 

@@ -15,7 +15,9 @@ fn documented(document: &Value) -> BTreeSet<(String, String, bool)> {
     let operations = paths.iter().flat_map(|(path, item)| {
         METHODS.iter().filter_map(move |method| {
             let operation = item.get(*method)?;
-            let public = operation.get("security").is_some_and(|security| security == &serde_json::json!([]));
+            let public = operation
+                .get("security")
+                .is_some_and(|security| security == &serde_json::json!([]));
             Some((method.to_uppercase(), path.clone(), public))
         })
     });

@@ -11,7 +11,7 @@ async fn send(host: &TestHost, who: &Principal, method: Method, path: &str, body
 }
 
 #[tokio::test]
-async fn nobody_sees_or_changes_what_is_anothers() {
+async fn nobody_sees_or_changes_what_somebody_else_has() {
     let host = host().await;
     let everybody = [
         member("ann", "ann"),
