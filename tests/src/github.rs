@@ -84,8 +84,6 @@ pub struct World {
     pub calls: Mutex<Vec<String>>,
     /// While set, the app is not installed: every story ends with a permanent error before it has an effect.
     pub uninstalled: std::sync::atomic::AtomicBool,
-    /// Every `traceparent` that came.
-    pub traces: Mutex<Vec<String>>,
     traps: Mutex<Vec<Trap>>,
 }
 
@@ -223,10 +221,6 @@ fn kind(method: &str, path: &str) -> Call {
 
 async fn answer(State(world): State<Arc<World>>, request: Request) -> Response<Body> {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-    if let Some(trace) = request.headers().get("traceparent") {
-        let text = trace.to_str().unwrap().to_owned();
-        world.traces.lock().unwrap().push(text);
-    }
     let body = axum::body::to_bytes(request.into_body(), 1 << 20)
         .await
         .unwrap_or_default();

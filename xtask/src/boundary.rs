@@ -8,7 +8,9 @@ use anyhow::Result;
 use crate::{
     cargo,
     follow::{Limits, follow},
-    install, plugins, root,
+    install,
+    plugins::{self, Profile},
+    root,
     summary::Summary,
 };
 
@@ -19,7 +21,7 @@ const IN_PROCESS: &str = "carrier::in_process";
 
 pub(crate) fn boundary(limits: &Limits, summary: &mut Summary) -> Result<()> {
     install::valgrind()?;
-    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], false)?;
+    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], Profile::Dev)?;
     let mut checked = cargo(&["test", "--package", "jackfield-tests", "--test", "e2e", IN_PROCESS]);
     let runner = format!(
         "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",

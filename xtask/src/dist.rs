@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{cargo, frontend, must, root};
+use crate::{cargo, frontend, must, plugins::Profile, root};
 
 /// Makes target/dist/jackfield-VERSION.tar.gz.
 pub(crate) fn dist() -> Result<()> {
@@ -14,7 +14,7 @@ pub(crate) fn dist() -> Result<()> {
     must(&mut cargo(&[
         "build",
         "--profile",
-        "dist",
+        Profile::Dist.name(),
         "--package",
         "jackfield-server",
         "--bin",
@@ -26,11 +26,11 @@ pub(crate) fn dist() -> Result<()> {
         std::env::consts::OS,
         std::env::consts::ARCH
     );
-    let dist = root().join("target/dist");
+    let dist = Profile::Dist.folder();
     let folder = dist.join(&name);
     std::fs::create_dir_all(folder.join("completions"))?;
     let binary = folder.join("jackfield");
-    std::fs::copy(root().join("target/dist/jackfield"), &binary)?;
+    std::fs::copy(dist.join("jackfield"), &binary)?;
     for file in [
         "plugins.toml",
         "LICENSE-APACHE",

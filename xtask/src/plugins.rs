@@ -56,23 +56,44 @@ pub(crate) const TESTED: [Library; 5] = [
     },
 ];
 
+/// How the host and its plugins are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// In a few minutes, with overflow checks and debug assertions.
+    Dev,
+    /// As they are shipped.
+    Dist,
+}
+
+impl Profile {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Dist => "dist",
+        }
+    }
+
+    /// Where cargo puts what it builds.
+    pub(crate) fn folder(self) -> PathBuf {
+        root().join("target").join(match self {
+            Self::Dev => "debug",
+            Self::Dist => "dist",
+        })
+    }
+}
+
 /// Builds them into one folder, which it gives. Cargo builds `beside` with them, so that what both are made of is built once.
-pub(crate) fn build(libraries: &[Library], beside: &[&str], release: bool) -> Result<PathBuf> {
-    let profile = if release { "release" } else { "debug" };
-    let target = root().join("target").join(profile);
+pub(crate) fn build(libraries: &[Library], beside: &[&str], profile: Profile) -> Result<PathBuf> {
+    let target = profile.folder();
     let folder = target.join("plugins");
     std::fs::create_dir_all(&folder)?;
     let mut features: Vec<&str> = libraries.iter().map(|library| library.features).collect();
     features.sort_unstable();
     features.dedup();
     for features in features.into_iter().rev() {
-        let mut command = cargo(&["build", "--quiet", "--features", features]);
+        let mut command = cargo(&["build", "--quiet", "--profile", profile.name(), "--features", features]);
         packages(&mut command, libraries, beside);
-        must(if release {
-            command.arg("--release")
-        } else {
-            &mut command
-        })?;
+        must(&mut command)?;
         for library in libraries.iter().filter(|library| library.features == features) {
             put(&target.join(library.file), &folder.join(format!("{}.so", library.name)))?;
         }

@@ -11,7 +11,8 @@ use clap::Args;
 use crate::{
     boundary, cargo,
     follow::{Limits, follow},
-    frontend, install, keycloak, plugins, root,
+    frontend, install, keycloak,
+    plugins::{self, Profile},
     services::{self, Services},
     summary::Summary,
 };
@@ -29,7 +30,7 @@ pub(crate) struct Options {
     /// Only end-to-end suites
     #[arg(long)]
     e2e: bool,
-    /// Heavy suites in full size
+    /// Heavy suites in full size, end-to-end suites against the host as it is shipped
     #[arg(long)]
     long: bool,
     /// End-to-end suites alone, on hosts that reload a random plugin every second
@@ -48,7 +49,7 @@ pub(crate) fn test(options: &Options) -> ExitCode {
     }
     if options.frontend && !options.rust && !options.e2e && !options.chaos {
         // No page needs PostgreSQL or Redis.
-        if let Err(error) = keycloak::variables().and_then(|keycloak| pages(&keycloak, &mut summary)) {
+        if let Err(error) = keycloak::variables().and_then(|keycloak| pages(options, &keycloak, &mut summary)) {
             summary.fail(format!("{error:#}"));
         }
         return close(&summary);
@@ -66,7 +67,7 @@ pub(crate) fn test(options: &Options) -> ExitCode {
                 summary.fail(format!("{error:#}"));
             }
             // Here, because the suites before have built the host.
-            if app && let Err(error) = pages(&services.variables, &mut summary) {
+            if app && let Err(error) = pages(options, &services.variables, &mut summary) {
                 summary.fail(format!("{error:#}"));
             }
             if options.long
@@ -104,10 +105,10 @@ fn crates(options: &Options, services: &Services, summary: &mut Summary) -> Resu
     follow(command, &Limits::of(options.long), summary)
 }
 
-/// The suites that start the shipped binary.
+/// The suites that start the host's binary.
 fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> Result<()> {
     install::node_modules()?;
-    let (host, libraries) = host()?;
+    let (host, libraries) = host(options)?;
     if options.filter.is_none() {
         plugins::build_apart()?;
     }
@@ -125,22 +126,19 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     follow(command, &Limits::of(options.long), summary)
 }
 
-/// The app's pages in a browser, on the shipped binary.
-fn pages(variables: &[(String, String)], summary: &mut Summary) -> Result<()> {
-    let (host, _) = host()?;
+/// The app's pages in a browser, on the same host.
+fn pages(options: &Options, variables: &[(String, String)], summary: &mut Summary) -> Result<()> {
+    let (host, _) = host(options)?;
     frontend::pages(&host, variables, summary)
 }
 
-/// The shipped binary and the libraries that are loaded into it, built together, so that a second build finds all of it done.
-fn host() -> Result<(PathBuf, PathBuf)> {
+/// The host and the libraries that are loaded into it, built together, so that a second build finds all of it done.
+fn host(options: &Options) -> Result<(PathBuf, PathBuf)> {
     frontend::build()?;
-    // A fast local loop may use the dev host: JACKFIELD_TEST_DEV_HOST=1.
-    let dev = std::env::var_os("JACKFIELD_TEST_DEV_HOST").is_some();
-    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], !dev)?;
-    let host = root()
-        .join("target")
-        .join(if dev { "debug" } else { "release" })
-        .join("jackfield");
+    // The optimised build takes as long as all else that a run does, and checks less: overflow and debug assertions.
+    let profile = if options.long { Profile::Dist } else { Profile::Dev };
+    let libraries = plugins::build(&plugins::TESTED, &["jackfield-server"], profile)?;
+    let host = profile.folder().join("jackfield");
     if !host.exists() {
         bail!("`{}` was not built; is CARGO_TARGET_DIR set?", host.display());
     }

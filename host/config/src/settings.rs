@@ -95,9 +95,9 @@ pub struct Inbox {
     pub jobs: u32,
     /// Jobs of one tenant of a plugin at once.
     pub tenant_jobs: u32,
-    /// Jobs of a plugin that this host starts in a minute.
+    /// Jobs of a plugin that are started in a minute, by all replicas together.
     pub jobs_per_minute: Option<NonZeroU32>,
-    /// Jobs of one tenant of a plugin that this host starts in a minute.
+    /// Jobs of one tenant of a plugin that are started in a minute, by all replicas together.
     pub tenant_jobs_per_minute: Option<NonZeroU32>,
     /// Days that ended deliveries are kept.
     pub retention_days: u32,

@@ -47,7 +47,7 @@ pub(crate) fn watch(request: &Request<Body>) -> Watched {
         begun: Instant::now(),
         method: known(request.method()),
         uri: request.uri().clone(),
-        client: request.extensions().get::<ClientAddr>().copied(),
+        client: request.extensions().get::<ClientAddr>().cloned(),
     }
 }
 
@@ -60,7 +60,6 @@ impl Watched {
             route: "other".into(),
             plugin: "host".into(),
         });
-        let client = self.client.map(|client| tracing::field::display(client.0));
         tracing::info!(
             target: "access",
             method = self.method,
@@ -68,7 +67,7 @@ impl Watched {
             status,
             duration_ms = (seconds * 1e6).round() / 1e3,
             plugin = &*label.plugin,
-            client,
+            client = self.client.as_ref().map(ClientAddr::as_str),
             "request"
         );
         let meter = meters.of((label, self.method, status));

@@ -1,7 +1,7 @@
 //! The one place that says where a request comes from: the other end of the connection, or, when that is a proxy we trust,
 //! the last address of `X-Forwarded-For` that is none of ours. What a client writes there itself is never believed.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::body::Body;
 use http::Request;
@@ -10,8 +10,20 @@ use ipnet::IpNet;
 use crate::listener::PeerAddr;
 
 /// Address of the client; in every request's extensions, but those of the control socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddr(pub IpAddr);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAddr(Arc<str>);
+
+impl ClientAddr {
+    /// This address; written out once, for everyone who asks.
+    pub fn new(address: IpAddr) -> Self {
+        Self(address.to_canonical().to_string().into())
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Networks whose `X-Forwarded-For` is believed.
 #[derive(Debug, Clone, Default)]
@@ -28,16 +40,18 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// The connection has put its other end there; a request through a proxy of ours is its client's.
     pub(crate) fn note(&self, request: &mut Request<Body>) {
         if let Some(address) = self.client(request) {
-            request.extensions_mut().insert(ClientAddr(address));
+            request.extensions_mut().insert(ClientAddr::new(address));
         }
     }
 
+    /// Who is behind the other end of the connection, where that is a proxy that we trust.
     fn client(&self, request: &Request<Body>) -> Option<IpAddr> {
         let peer = request.extensions().get::<PeerAddr>()?.0.ip().to_canonical();
         if !self.has(peer) {
-            return Some(peer);
+            return None;
         }
         let lines = request.headers().get_all("x-forwarded-for");
         let named: Vec<&str> = lines.iter().filter_map(|line| line.to_str().ok()).collect();
@@ -76,10 +90,10 @@ mod tests {
             request = request.header("x-forwarded-for", *line);
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request
-            .extensions_mut()
-            .insert(PeerAddr(format!("{peer}:1").parse().unwrap()));
-        proxies.client(&request).unwrap().to_string()
+        let peer = PeerAddr(format!("{peer}:1").parse().unwrap());
+        request.extensions_mut().insert(peer);
+        let client = proxies.client(&request);
+        client.unwrap_or(peer.0.ip().to_canonical()).to_string()
     }
 
     #[test]

@@ -19,6 +19,5 @@ pub use access_log::RouteLabel;
 pub use client_addr::{ClientAddr, TrustedProxies};
 pub use cors::CorsOrigins;
 pub use listener::{Edge, EdgeSettings, Listener, PeerAddr, PeerCred};
-pub use request_id::RequestContext;
 pub use security_headers::{SecurityHeaders, content_security_policy};
 pub use stack::{Stack, StackSettings, stack};

@@ -19,6 +19,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{
     body::Keeping,
+    client_addr::ClientAddr,
     deadline_io::{DeadlineIo, InFlight},
 };
 
@@ -33,8 +34,6 @@ pub struct EdgeSettings {
     pub idle: Duration,
     /// Connections at once; more wait in the system's queue.
     pub connections: usize,
-    /// Headers of a request.
-    pub headers: usize,
 }
 
 impl Default for EdgeSettings {
@@ -44,7 +43,6 @@ impl Default for EdgeSettings {
             header_read: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             connections: 10_000,
-            headers: 128,
         }
     }
 }
@@ -131,11 +129,19 @@ impl Edge {
     {
         let in_flight = InFlight::default();
         let io = DeadlineIo::new(stream, self.settings.first_byte, self.settings.idle, in_flight.clone());
+        let client = match peer {
+            Peer::Tcp(peer) => Some(ClientAddr::new(peer.0.ip())),
+            Peer::Unix(_) => None,
+        };
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let extensions = request.extensions_mut();
             match peer {
-                Peer::Tcp(peer) => request.extensions_mut().insert(peer).map(|_| ()),
-                Peer::Unix(peer) => request.extensions_mut().insert(peer).map(|_| ()),
+                Peer::Tcp(peer) => extensions.insert(peer).map(|_| ()),
+                Peer::Unix(peer) => extensions.insert(peer).map(|_| ()),
             };
+            if let Some(client) = &client {
+                extensions.insert(client.clone());
+            }
             let (service, guard) = (service.clone(), in_flight.enter());
             async move {
                 let response = service.oneshot(request.map(Body::new)).await?;
@@ -147,7 +153,6 @@ impl Edge {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.header_read)
-            .max_headers(self.settings.headers)
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(self.settings.idle));

@@ -8,48 +8,21 @@ use uuid::Uuid;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Names of a request, in its extensions and in every log line inside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestContext {
-    /// `X-Request-Id`.
-    pub request_id: String,
-    /// 32 hex digits.
-    pub trace_id: String,
-    /// Our span: 16 hex digits.
-    pub span_id: String,
-    /// `00`, or `01` when the caller samples.
-    pub flags: String,
-}
-
-impl RequestContext {
-    fn of(request: &Request<Body>) -> Self {
-        let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let request_id = header(&REQUEST_ID).filter(|id| acceptable(id));
-        let parent = header(&TRACEPARENT).and_then(parse_traceparent);
-        Self {
-            request_id: request_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
-            trace_id: parent
-                .as_ref()
-                .map_or_else(|| Uuid::new_v4().simple().to_string(), |(trace, _)| trace.clone()),
-            span_id: format!("{:016x}", Uuid::new_v4().as_u64_pair().0),
-            flags: parent.map_or_else(|| "00".to_owned(), |(_, flags)| flags),
-        }
-    }
-
-    /// What is sent on to services we call.
-    pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-{}", self.trace_id, self.span_id, self.flags)
-    }
-}
-
-/// Names a request: its context goes into its extensions. Gives the span of everything that happens inside it, and the id
-/// for the answer.
-pub(crate) fn name(request: &mut Request<Body>) -> (Span, Option<HeaderValue>) {
-    let context = RequestContext::of(request);
-    let span = tracing::info_span!("request", request_id = context.request_id, trace_id = context.trace_id);
-    let id = HeaderValue::from_str(&context.request_id).ok();
-    request.extensions_mut().insert(context);
-    (span, id)
+/// Names a request. Gives the span of everything that happens inside it, and the id for the answer.
+pub(crate) fn name(request: &Request<Body>) -> (Span, Option<HeaderValue>) {
+    let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let parent = header(&TRACEPARENT).and_then(trace_of);
+    let (mut id_text, mut trace_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+    let id = match header(&REQUEST_ID).filter(|id| acceptable(id)) {
+        Some(id) => id,
+        None => Uuid::now_v7().as_hyphenated().encode_lower(&mut id_text),
+    };
+    let trace = match parent {
+        Some(trace) => trace,
+        None => Uuid::new_v4().as_simple().encode_lower(&mut trace_text),
+    };
+    let span = tracing::info_span!("request", request_id = id, trace_id = trace);
+    (span, HeaderValue::from_str(id).ok())
 }
 
 /// Tells the caller the id.
@@ -66,8 +39,8 @@ fn acceptable(id: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Trace id and flags of a version 00 header.
-fn parse_traceparent(text: &str) -> Option<(String, String)> {
+/// Trace id of a version 00 header.
+fn trace_of(text: &str) -> Option<&str> {
     let mut parts = text.trim().split('-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex = |text: &str, len: usize| {
@@ -84,7 +57,7 @@ fn parse_traceparent(text: &str) -> Option<(String, String)> {
         && hex(parent, 16)
         && !zero(parent)
         && hex(flags, 2);
-    valid.then(|| (trace.to_owned(), flags.to_owned()))
+    valid.then_some(trace)
 }
 
 #[cfg(test)]
@@ -94,10 +67,7 @@ mod tests {
     #[test]
     fn traceparents() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(
-            parse_traceparent(good),
-            Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "01".to_owned()))
-        );
+        assert_eq!(trace_of(good), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -107,7 +77,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
         ] {
-            assert_eq!(parse_traceparent(bad), None, "{bad}");
+            assert_eq!(trace_of(bad), None, "{bad}");
         }
     }
 

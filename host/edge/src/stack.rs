@@ -98,7 +98,7 @@ where
 {
     layers.settings.proxies.note(&mut request);
     // Names everything that happens inside.
-    let (span, id) = request_id::name(&mut request);
+    let (span, id) = request_id::name(&request);
     let answered = async {
         // Sees every answer, also those of the layers below.
         let watched = access_log::watch(&request);

@@ -21,10 +21,7 @@ use crate::{
 impl Guard for Identity {
     async fn pass(&self, rules: &Rules, request: &mut Request<Body>) -> Result<Passed, Response> {
         let peer = request.extensions().get::<PeerCred>().copied();
-        let address = request
-            .extensions()
-            .get::<ClientAddr>()
-            .map(|address| address.0.to_string());
+        let address = request.extensions().get::<ClientAddr>().cloned();
         let caller = self.caller(peer, request.headers()).await;
         let by_cookie = matches!(caller, Caller::Known { by_cookie: true, .. });
         if by_cookie && !self.is_from_our_pages(request.method(), request.headers()) {
@@ -35,7 +32,10 @@ impl Guard for Identity {
             ));
         }
         let mut passed = Passed::default();
-        if let Some(verdict) = self.count(rules, &caller, address.as_deref()).await {
+        if let Some(verdict) = self
+            .count(rules, &caller, address.as_ref().map(ClientAddr::as_str))
+            .await
+        {
             limits::refuse(&verdict).map_or(Ok(()), Err)?;
             passed.headers.extend(verdict.headers());
         }
@@ -49,8 +49,8 @@ impl Guard for Identity {
         Ok(passed)
     }
 
-    fn leave(&self, passed: &Passed, response: &mut Response) {
-        response.headers_mut().extend(passed.headers.iter().cloned());
+    fn leave(&self, passed: Passed, response: &mut Response) {
+        response.headers_mut().extend(passed.headers);
         let ended = passed.session.as_ref().is_some_and(|id| self.0.cache.has_ended(id));
         if ended && let Some(cookie) = self.clear_cookie() {
             response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -137,7 +137,7 @@ fn address(request: &Request) -> Option<String> {
     request
         .extensions()
         .get::<ClientAddr>()
-        .map(|address| address.0.to_string())
+        .map(|address| address.as_str().to_owned())
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {

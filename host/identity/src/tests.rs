@@ -264,14 +264,14 @@ async fn whoever_ends_their_own_session_loses_the_cookie_with_the_answer() {
         .await
         .unwrap();
     let mut answer = Response::new(Body::empty());
-    world.identity.leave(&passed, &mut answer);
+    world.identity.leave(passed.clone(), &mut answer);
     assert!(answer.headers().get(header::SET_COOKIE).is_none());
     world
         .identity
         .end_session("ann", passed.session.as_ref().unwrap())
         .await
         .unwrap();
-    world.identity.leave(&passed, &mut answer);
+    world.identity.leave(passed, &mut answer);
     assert!(answer.headers().get(header::SET_COOKIE).is_some());
 }
 

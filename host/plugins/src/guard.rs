@@ -51,7 +51,7 @@ pub trait Guard: Send + Sync {
     async fn pass(&self, rules: &Rules, request: &mut Request<Body>) -> Result<Passed, Response<Body>>;
 
     /// Finishes the answer of who passed.
-    fn leave(&self, passed: &Passed, response: &mut Response<Body>);
+    fn leave(&self, passed: Passed, response: &mut Response<Body>);
 }
 
 /// For hosts without identity: whoever put a [`Principal`] into the request is believed.
@@ -82,7 +82,7 @@ impl Guard for Believing {
         }
     }
 
-    fn leave(&self, _: &Passed, _: &mut Response<Body>) {}
+    fn leave(&self, _: Passed, _: &mut Response<Body>) {}
 }
 
 /// For hosts without identity: there is nobody to ask about.

@@ -64,7 +64,7 @@ impl Plugins {
         if let Ok(allow) = HeaderValue::from_str(allow) {
             response.headers_mut().insert(header::ALLOW, allow);
         }
-        self.guard().leave(&passed, &mut response);
+        self.guard().leave(passed, &mut response);
         response
     }
 
@@ -75,7 +75,7 @@ impl Plugins {
         };
         tell_address(&mut request);
         let mut response = self.run_passed(route, request).await;
-        self.guard().leave(&passed, &mut response);
+        self.guard().leave(passed, &mut response);
         response
     }
 
@@ -124,12 +124,13 @@ impl Plugins {
 
 /// A header reaches a plugin however it is carried. What the client says of its own address is not believed.
 fn tell_address(request: &mut Request<Body>) {
-    let address = request.extensions().get::<ClientAddr>().map(|address| address.0);
+    let address = request.extensions().get::<ClientAddr>();
+    let value = address.and_then(|address| HeaderValue::from_str(address.as_str()).ok());
     let headers = request.headers_mut();
-    headers.remove(CLIENT_ADDRESS);
-    if let Some(value) = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
-        headers.insert(CLIENT_ADDRESS, value);
-    }
+    match value {
+        Some(value) => headers.insert(CLIENT_ADDRESS, value),
+        None => headers.remove(CLIENT_ADDRESS),
+    };
 }
 
 fn json(status: StatusCode, body: &str) -> Response<Body> {

@@ -87,7 +87,7 @@ async fn own_route(running: &Running, own: &Own, host: axum::Router, mut request
                 Ok(response) => response,
                 Err(never) => match never {},
             };
-            guard.leave(&passed, &mut response);
+            guard.leave(passed, &mut response);
             response
         }
     };
@@ -110,7 +110,7 @@ async fn beyond_the_host(running: &Running, request: Request<Body>) -> Response 
             Err(refusal) => refusal,
             Ok(passed) => {
                 let mut response = json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#);
-                guard.leave(&passed, &mut response);
+                guard.leave(passed, &mut response);
                 response
             }
         };

@@ -148,7 +148,7 @@ impl Call<'_> {
             request.extensions_mut().insert(principal);
         }
         if let Some(address) = self.address {
-            request.extensions_mut().insert(ClientAddr(address));
+            request.extensions_mut().insert(ClientAddr::new(address));
         }
         self.host.serve(request).await
     }

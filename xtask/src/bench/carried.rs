@@ -13,7 +13,7 @@ use super::{
     stats::median,
     wire,
 };
-use crate::plugins::{self, Library};
+use crate::plugins::{self, Library, Profile};
 
 /// The plugin in a shared library.
 const LIBRARY: Library = Library {
@@ -27,7 +27,7 @@ const ADDED_NS: f64 = 1000.0;
 
 /// The shared library of the plugin that is compiled into `bench-host`.
 pub(super) fn library() -> Result<PathBuf> {
-    Ok(plugins::build(&[LIBRARY], &ground::PACKAGES, true)?.join("bench.so"))
+    Ok(plugins::build(&[LIBRARY], &ground::PACKAGES, Profile::Dist)?.join("bench.so"))
 }
 
 /// `plugins.toml` of a host whose plugin is in the file `bench.so` beside it.
@@ -138,7 +138,7 @@ struct Calls {
 fn calls(ground: &Ground, library: &Path) -> Result<Row> {
     let (mut whole, mut parts) = (Vec::new(), [Vec::new(), Vec::new(), Vec::new()]);
     for _ in 0..ground.rounds {
-        let output = ground::on_core(SERVER_CORE, &ground::release("bench-host"))
+        let output = ground::on_core(SERVER_CORE, &ground::shipped("bench-host"))
             .arg("calls")
             .arg(library)
             .current_dir(ground.directory("calls")?)

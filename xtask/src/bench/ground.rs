@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{load::Loaded, payload, psql::Psql, requests::ID};
-use crate::{cargo, install, must, root, services, services::Services};
+use crate::{cargo, install, must, plugins::Profile, services, services::Services};
 
 /// Server side of a row whose peer is single-threaded.
 pub(super) const SERVER_CORE: Option<u32> = Some(0);
@@ -46,7 +46,7 @@ pub(super) struct Ground {
 impl Ground {
     /// Builds what is measured.
     pub(super) fn prepare(rounds: usize) -> Result<Self> {
-        let mut arguments = vec!["build", "--release", "--quiet"];
+        let mut arguments = vec!["build", "--quiet", "--profile", Profile::Dist.name()];
         arguments.extend(PACKAGES.iter().flat_map(|package| ["--package", package]));
         must(&mut cargo(&arguments))?;
         install::peers()?;
@@ -180,7 +180,7 @@ impl Ground {
     pub(super) fn send(&self, port: u16, request: &[u8], load: &Load) -> Result<Loaded> {
         let file = self.scratch.join("request");
         std::fs::write(&file, request)?;
-        let mut command = on_core(load.core, &release("xtask"));
+        let mut command = on_core(load.core, &shipped("xtask"));
         command.arg("load").arg(port.to_string()).arg(&file).args([
             "--connections",
             &load.connections.to_string(),
@@ -214,9 +214,9 @@ impl Drop for Ground {
     }
 }
 
-/// A program of the release build.
-pub(super) fn release(name: &str) -> PathBuf {
-    root().join("target/release").join(name)
+/// A program, built as we ship it.
+pub(super) fn shipped(name: &str) -> PathBuf {
+    Profile::Dist.folder().join(name)
 }
 
 /// A program, kept on one core when one is given.

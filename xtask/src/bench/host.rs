@@ -55,7 +55,7 @@ impl Host {
     pub(super) fn start(setup: Setup) -> Result<Self> {
         let (port, admin) = (free_port()?, free_port()?);
         let log = File::create(setup.directory.join("host.log"))?;
-        let mut command = ground::on_core(setup.core, &ground::release(setup.binary));
+        let mut command = ground::on_core(setup.core, &ground::shipped(setup.binary));
         command
             .arg("serve")
             .current_dir(&setup.directory)

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{
-    ground::{Ground, release},
+    ground::{Ground, shipped},
     host::stop,
     peers,
     report::{Peer, Row, Subject, Target, Tried},
@@ -62,7 +62,7 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
         for round in 1..=ground.rounds {
             let prefix = |side: &str| format!("{row}.{round}.{side}.{}", std::process::id());
             let mut command = || {
-                let mut command = Command::new(release("bench-host"));
+                let mut command = Command::new(shipped("bench-host"));
                 command.arg("limits");
                 command
             };

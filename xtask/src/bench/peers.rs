@@ -187,7 +187,7 @@ impl Server {
 
     /// hyper alone, answering what stands in `answer`.
     pub(super) fn bare(answer: &Path) -> Result<Self> {
-        let mut command = ground::on_core(SERVER_CORE, &ground::release("bench-host"));
+        let mut command = ground::on_core(SERVER_CORE, &ground::shipped("bench-host"));
         command.arg("bare").arg(answer);
         Self::start(command)
     }

@@ -128,7 +128,7 @@ async fn decide(
                     &person.id,
                     action,
                     &format!("device:{code}"),
-                    from.map(|from| from.0.to_string()),
+                    from.map(|from| from.as_str().to_owned()),
                 ))
                 .await
             {

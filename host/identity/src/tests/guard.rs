@@ -98,7 +98,7 @@ async fn people_are_counted_over_their_credentials_and_guesses_by_address() {
         .await
         .unwrap();
     let mut answer = Response::new(Body::empty());
-    identity.leave(&passed, &mut answer);
+    identity.leave(passed, &mut answer);
     assert_eq!(answer.headers()["ratelimit-remaining"], "0");
     let uncounted = Rules {
         rate_limit: Some("none".to_owned()),
@@ -108,7 +108,7 @@ async fn people_are_counted_over_their_credentials_and_guesses_by_address() {
 
     let guess = |address: [u8; 4]| {
         let mut request = with_key("sk-oh-guess");
-        request.extensions_mut().insert(ClientAddr(address.into()));
+        request.extensions_mut().insert(ClientAddr::new(address.into()));
         request
     };
     for _ in 0..60 {

@@ -225,6 +225,7 @@ impl Inbox {
         // Not among the tasks that a drain waits for: runs that are left keep their leases until their last write.
         tokio::spawn(tend::keep_leases(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_time(Arc::clone(&self.0)));
+        self.0.tasks.spawn(tend::keep_sharing(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_replaying(Arc::clone(&self.0)));
         self.0.tasks.spawn(tend::keep_house(Arc::clone(&self.0)));
     }

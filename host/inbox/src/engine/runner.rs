@@ -30,7 +30,7 @@ pub struct Runner {
     pub retired: CancellationToken,
 }
 
-/// How many jobs of a plugin run on this replica.
+/// How many jobs of a plugin run: on this replica at once, on all together in a minute.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// At once.
@@ -41,6 +41,13 @@ pub struct Limits {
     pub jobs_per_minute: Option<NonZeroU32>,
     /// Of one tenant started in a minute; any number when `None`.
     pub tenant_jobs_per_minute: Option<NonZeroU32>,
+}
+
+impl Limits {
+    /// Whether it says how many may start in a minute.
+    pub(super) fn has_rate(&self) -> bool {
+        self.jobs_per_minute.is_some() || self.tenant_jobs_per_minute.is_some()
+    }
 }
 
 impl Default for Limits {

@@ -14,6 +14,12 @@ use crate::{
 
 /// Deliveries that one replay commit looks at.
 const REPLAY_CHUNK: u32 = 200;
+/// Where replicas say that they are there: when they last did, by the store's clock.
+const REPLICAS: &str = "replica/";
+/// Between two times that a replica says so.
+const SHARE: Duration = Duration::from_secs(5);
+/// A replica that was silent for so long is gone.
+const GONE_MS: i64 = 20_000;
 /// Deliveries that one retention commit removes.
 const PURGE_CHUNK: u32 = 500;
 
@@ -58,6 +64,47 @@ pub(super) async fn keep_time(core: Arc<Core>) {
             tracing::warn!(%error, "cannot fire schedules");
         }
     }
+}
+
+/// Tells the other replicas that this one is there, and learns how many share the rates. Nothing is written while no plugin has
+/// a rate.
+pub(super) async fn keep_sharing(core: Arc<Core>) {
+    let own = format!("{REPLICAS}{}", Uuid::now_v7());
+    let mut told = false;
+    loop {
+        let limited = core.runners.load().values().any(|runner| runner.limits.has_rate());
+        if limited {
+            match share(&core, &own).await {
+                Ok(replicas) => core.rates.share_among(replicas),
+                Err(error) => tracing::warn!(%error, "cannot learn how many replicas share the rates"),
+            }
+        }
+        told |= limited;
+        // Sooner while nothing was told, because plugins come after the engine has started.
+        if !pause(&core, if limited { SHARE } else { Duration::from_secs(1) }).await {
+            break;
+        }
+    }
+    // Whoever cannot say goodbye is forgotten after a while.
+    if told && let Err(error) = core.store.set_value(&own, None).await {
+        tracing::debug!(%error, "the other replicas learn later that this one is gone");
+    }
+}
+
+/// Writes that `own` is there now; gives how many are.
+async fn share(core: &Core, own: &str) -> StoreResult<u32> {
+    let now = core.store.now_ms().await?;
+    core.store.set_value(own, Some(now.to_string().into())).await?;
+    let mut replicas = 0;
+    for (name, seen) in core.store.values(REPLICAS).await? {
+        let seen: Option<i64> = std::str::from_utf8(&seen).ok().and_then(|text| text.parse().ok());
+        if seen.is_some_and(|seen| now - seen < GONE_MS) {
+            replicas += 1;
+        } else {
+            core.store.set_value(&name, None).await?;
+        }
+    }
+    Ok(replicas)
 }
 
 /// Stores a job for the current slot of every schedule: once over all replicas by its dedup key; missed slots are gone.

@@ -148,10 +148,9 @@ pub(super) struct Begin {
 pub(super) fn begin_when_stored(core: &Core, work: &mut NewWork) -> Option<Begin> {
     let runner = core.runners.load().get(&work.plugin).cloned()?;
     let limits = &runner.limits;
-    let counted = limits.jobs_per_minute.is_some() || limits.tenant_jobs_per_minute.is_some();
     if !core.started.load(Ordering::Acquire)
         || core.drain.is_cancelled()
-        || counted
+        || limits.has_rate()
         || runner.retired.is_cancelled()
         || core.backlog.is_behind(&work.plugin)
         || !core.breakers.closed(&work.plugin)

@@ -247,3 +247,35 @@ async fn a_tenant_s_rate_holds_no_other_tenant_back() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(inbox.turn().await.unwrap(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_a_rate_and_who_is_gone_leaves_its_share() {
+    let mut world = World::new();
+    world.limits.jobs_per_minute = NonZeroU32::new(120);
+    let (first, second) = (world.engine().await, world.engine().await);
+    for n in 0..200 {
+        add(&first, "fails", &n.to_string()).await;
+    }
+    first.start();
+    second.start();
+    let done = async || {
+        let all = world.store.list(&Filter::default(), None, 999).await.unwrap();
+        all.iter().filter(|one| one.state == State::Done).count()
+    };
+    let half_a_minute = async || {
+        let before = done().await;
+        for _ in 0..30 {
+            world.pass(seconds(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        done().await - before
+    };
+    let together = half_a_minute().await;
+    assert!((55..=68).contains(&together), "two start what one may: {together}");
+    assert!((55..=62).contains(&half_a_minute().await));
+    second.drain(seconds(1)).await;
+    let alone = half_a_minute().await;
+    assert!((50..=62).contains(&alone), "the other's share is taken up: {alone}");
+    first.drain(seconds(1)).await;
+    assert!(world.store.values("replica/").await.unwrap().is_empty());
+}

@@ -21,7 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
         let address = parts
             .extensions
             .get::<ClientAddr>()
-            .map(|address| address.0.to_string());
+            .map(|address| address.as_str().to_owned());
         let principal = Principal::from_request_parts(parts, state).await?;
         Ok(Self {
             id: principal.id,

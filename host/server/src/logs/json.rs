@@ -3,19 +3,20 @@
 //!
 //! A span's members are written once, when it begins, as they will stand in each of its lines; a line copies them.
 
-use std::fmt::{self, Write};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+    time::SystemTime,
+};
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     field::RecordFields,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::{LookupSpan, SpanRef},
 };
 
@@ -32,64 +33,107 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        out.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut out)?;
-        write!(out, "\",\"level\":\"{}\"", metadata.level())?;
-        let mut members = Members {
-            out: out.by_ref(),
-            first: false,
-            target: None,
-            result: Ok(()),
-        };
-        event.record(&mut members);
-        let (target, result) = (members.target, members.result);
-        result?;
-        out.write_str(",\"target\":")?;
-        string(&mut out, target.as_deref().unwrap_or(metadata.target()))?;
-        if let Some(span) = context.parent_span() {
-            out.write_str(",\"span\":")?;
-            member_span::<S, N>(&mut out, &span)?;
-            if span.parent().is_some() {
-                let mut before = ",\"spans\":[";
-                for span in span.scope().from_root() {
-                    out.write_str(before)?;
-                    member_span::<S, N>(&mut out, &span)?;
-                    before = ",";
+        gathered(|line| {
+            line.push_str("{\"timestamp\":\"");
+            timestamp(line);
+            line.push_str("\",\"level\":\"");
+            line.push_str(metadata.level().as_str());
+            line.push('"');
+            let mut members = Members {
+                out: line,
+                first: false,
+                target: None,
+            };
+            event.record(&mut members);
+            let target = members.target;
+            line.push_str(",\"target\":");
+            string(line, target.as_deref().unwrap_or(metadata.target()));
+            if let Some(span) = context.parent_span() {
+                line.push_str(",\"span\":");
+                member_span::<S, N>(line, &span);
+                if span.parent().is_some() {
+                    let mut before = ",\"spans\":[";
+                    for span in span.scope().from_root() {
+                        line.push_str(before);
+                        member_span::<S, N>(line, &span);
+                        before = ",";
+                    }
+                    line.push(']');
                 }
-                out.write_char(']')?;
             }
-        }
-        out.write_str("}\n")
+            line.push_str("}\n");
+            out.write_str(line)
+        })
     }
 }
 
-fn member_span<S, N>(out: &mut Writer<'_>, span: &SpanRef<'_, S>) -> fmt::Result
+/// Gives a buffer to write to, which the thread keeps: what is written piece by piece reaches the layer's writer, whose every
+/// piece is a call through a pointer, in one.
+fn gathered<T>(write: impl FnOnce(&mut String) -> T) -> T {
+    thread_local!(static LINE: RefCell<String> = const { RefCell::new(String::new()) });
+    LINE.with(|line| match line.try_borrow_mut() {
+        Ok(mut line) => {
+            line.clear();
+            write(&mut line)
+        }
+        // A value that logs while it is written.
+        Err(_) => write(&mut String::new()),
+    })
+}
+
+/// The time of a line: RFC 3339 in UTC, with microseconds. All but those are written anew once a second.
+fn timestamp(out: &mut String) {
+    thread_local!(static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) });
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since.as_secs() {
+            *second = since.as_secs();
+            *text = i64::try_from(*second)
+                .ok()
+                .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok())
+                .and_then(|time| time.format(&Rfc3339).ok())
+                .unwrap_or_default();
+        }
+        out.push_str(text.trim_end_matches('Z'));
+    });
+    let mut rest = since.subsec_micros();
+    let mut digits = *b".000000Z";
+    for digit in digits[1..7].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend(digits.map(char::from));
+}
+
+fn member_span<S, N>(out: &mut String, span: &SpanRef<'_, S>)
 where
     S: for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    out.write_char('{')?;
+    out.push('{');
     if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
         && !fields.is_empty()
     {
-        out.write_str(fields)?;
-        out.write_char(',')?;
+        out.push_str(fields);
+        out.push(',');
     }
-    out.write_str("\"name\":")?;
-    string(out, span.name())?;
-    out.write_char('}')
+    out.push_str("\"name\":");
+    string(out, span.name());
+    out.push('}');
 }
 
 impl<'w> FormatFields<'w> for JsonFields {
-    fn format_fields<R: RecordFields>(&self, out: Writer<'w>, fields: R) -> fmt::Result {
-        let mut members = Members {
-            out,
-            first: true,
-            target: None,
-            result: Ok(()),
-        };
-        fields.record(&mut members);
-        members.result
+    fn format_fields<R: RecordFields>(&self, mut out: Writer<'w>, fields: R) -> fmt::Result {
+        gathered(|text| {
+            fields.record(&mut Members {
+                out: text,
+                first: true,
+                target: None,
+            });
+            out.write_str(text)
+        })
     }
 
     fn add_fields(&self, current: &'w mut FormattedFields<Self>, fields: &tracing::span::Record<'_>) -> fmt::Result {
@@ -101,29 +145,29 @@ impl<'w> FormatFields<'w> for JsonFields {
 }
 
 struct Members<'w> {
-    out: Writer<'w>,
+    out: &'w mut String,
     /// No comma before the next member.
     first: bool,
     /// Of a line that came from the `log` crate.
     target: Option<String>,
-    result: fmt::Result,
 }
 
 impl Members<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String)) {
         // What the `log` crate adds about its source file.
-        if self.result.is_err() || field.name().starts_with("log.") {
+        if field.name().starts_with("log.") {
             return;
         }
-        let comma = if std::mem::take(&mut self.first) {
-            Ok(())
-        } else {
-            self.out.write_char(',')
-        };
-        self.result = comma
-            .and_then(|()| string(&mut self.out, field.name()))
-            .and_then(|()| self.out.write_char(':'))
-            .and_then(|()| value(&mut self.out));
+        if !std::mem::take(&mut self.first) {
+            self.out.push(',');
+        }
+        string(self.out, field.name());
+        self.out.push(':');
+        value(self.out);
+    }
+
+    fn number(&mut self, field: &Field, value: impl itoa::Integer) {
+        self.member(field, |out| out.push_str(itoa::Buffer::new().format(value)));
     }
 }
 
@@ -137,59 +181,67 @@ impl Visit for Members<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.member(field, |out| match value.is_finite() {
-            true => write!(out, "{value}"),
-            false => out.write_str("null"),
+            true => out.push_str(zmij::Buffer::new().format_finite(value)),
+            false => out.push_str("null"),
         });
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |out| write!(out, "{value}"));
+        self.number(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |out| write!(out, "{value}"));
+        self.number(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |out| write!(out, "{value}"));
+        self.member(field, |out| out.push_str(if value { "true" } else { "false" }));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.member(field, |out| {
-            out.write_char('"')?;
-            write!(Escaped(out), "{value:?}")?;
-            out.write_char('"')
+            out.push('"');
+            // A value that cannot be written stands as far as it could.
+            let _ = write!(Escaped(out), "{value:?}");
+            out.push('"');
         });
     }
 }
 
 /// A JSON string.
-fn string(out: &mut Writer<'_>, text: &str) -> fmt::Result {
-    out.write_char('"')?;
-    Escaped(out).write_str(text)?;
-    out.write_char('"')
+fn string(out: &mut String, text: &str) {
+    out.push('"');
+    escape(out, text);
+    out.push('"');
+}
+
+fn escape(out: &mut String, text: &str) {
+    let needs = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without a branch, so that it is looked through many bytes at a time; hardly any text needs more.
+    if !text.bytes().fold(false, |found, byte| found | needs(byte)) {
+        return out.push_str(text);
+    }
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| needs(*byte)) {
+        out.push_str(&text[plain..at]);
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            _ => out.push_str(&format!("\\u{byte:04x}")),
+        }
+        plain = at + 1;
+    }
+    out.push_str(&text[plain..]);
 }
 
 /// Text as it stands within a JSON string.
-struct Escaped<'e, 'w>(&'e mut Writer<'w>);
+struct Escaped<'s>(&'s mut String);
 
-impl Write for Escaped<'_, '_> {
+impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut plain = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.0.write_str(&text[plain..at])?;
-            match byte {
-                b'"' => self.0.write_str("\\\"")?,
-                b'\\' => self.0.write_str("\\\\")?,
-                b'\n' => self.0.write_str("\\n")?,
-                _ => write!(self.0, "\\u{byte:04x}")?,
-            }
-            plain = at + 1;
-        }
-        self.0.write_str(&text[plain..])
+        escape(self.0, text);
+        Ok(())
     }
 }
 
@@ -247,7 +299,13 @@ mod tests {
         });
         let mut line = lines.remove(0);
         let time = line.as_object_mut().unwrap().remove("timestamp").unwrap();
-        assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{time}");
+        let time = time.as_str().unwrap();
+        assert!(
+            time.len() == "2026-11-27T00:15:19.000001Z".len() && time.ends_with('Z'),
+            "{time}"
+        );
+        let age = OffsetDateTime::now_utc() - OffsetDateTime::parse(time, &Rfc3339).unwrap();
+        assert!((0.0..60.0).contains(&age.as_seconds_f64()), "{time}");
         assert_eq!(
             line,
             json!({
