@@ -3,7 +3,7 @@
 //! One type, three fates: *transient* (tried again on the handler's schedule), *retry* (tried again no earlier than
 //! stated), *permanent* (goes dead at once). Any `std::error::Error` becomes a transient [`Error`] through `?`, so a
 //! handler only says more when it knows more. In a route, an [`Error`] answers as `application/problem+json`
-//! (RFC 9457) with the status it names, 500 otherwise; its causes are logged, never sent.
+//! (RFC 9457) with the status it names, 503 when a service was away, 500 otherwise; its causes are logged, never sent.
 
 use std::{fmt, time::Duration};
 
@@ -146,7 +146,11 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
             .downcast_ref::<ServiceError>()
             .or_else(|| any.downcast_ref::<SendError>().map(SendError::cause));
         let fate = refused.map_or(Fate::Transient, ServiceError::fate);
-        let mut made = Self::new(fate, StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+        let status = match refused {
+            Some(ServiceError::Unavailable { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut made = Self::new(fate, status, error.to_string());
         made.source = Some(Box::new(error));
         made
     }
@@ -243,5 +247,24 @@ impl IntoResponse for Error {
                 .insert(http::header::RETRY_AFTER, http::HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::ServiceError;
+
+    #[test]
+    fn a_service_that_is_away_is_no_fault_of_the_route() {
+        let status = |error: ServiceError| Error::from(error).into_response().status();
+        let away = status(ServiceError::unavailable("the database does not answer"));
+        assert_eq!(away, StatusCode::SERVICE_UNAVAILABLE);
+        let wrong = ServiceError::Invalid {
+            message: "no such table".to_owned(),
+        };
+        assert_eq!(status(wrong), StatusCode::INTERNAL_SERVER_ERROR);
+        let other = Error::from(std::io::Error::other("a bug")).into_response();
+        assert_eq!(other.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

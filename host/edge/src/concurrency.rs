@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, response::Response};
+use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::body::Keeping;
+use crate::{answer::json, body::Keeping};
 
 /// The places.
 #[derive(Clone)]
@@ -28,11 +28,7 @@ impl Places {
 pub(crate) fn shed() -> Response {
     counter!("jackfield_http_shed_total").increment(1);
     let body = r#"{"error":"Overloaded","detail":"too many requests at once; try again in a second"}"#;
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, body);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

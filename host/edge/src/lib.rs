@@ -4,6 +4,7 @@
 //! wrapper ([`deadline_io`]); everything after that is hyper's `header_read_timeout` and the layers of [`stack`].
 
 mod access_log;
+pub mod answer;
 pub mod body;
 mod cache_headers;
 mod client_addr;

@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use crate::{
     access_log::{self, Meters},
+    answer::json,
     body, cache_headers,
     client_addr::TrustedProxies,
     concurrency,
@@ -150,14 +151,10 @@ where
 }
 
 fn late() -> Response {
-    let mut response = Response::new(Body::from(
+    json(
+        StatusCode::GATEWAY_TIMEOUT,
         r#"{"error":"Timeout","detail":"the answer did not begin in time"}"#,
-    ));
-    *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    )
 }
 
 fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use jackfield_edge::answer::json;
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -134,14 +135,5 @@ fn moved(location: HeaderValue) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     response.headers_mut().insert(header::LOCATION, location);
-    response
-}
-
-fn json(status: StatusCode, body: &'static str) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

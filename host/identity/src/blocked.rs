@@ -1,4 +1,5 @@
-//! Domains whose addresses may not sign in (spec/10 §13.3): asked at sign-in, and at every look-up of a session or key.
+//! Domains whose addresses may not sign in (spec/10 §13.3): asked at sign-in, and at every look-up of a session or key, where
+//! an answer of the last seconds will do.
 
 use jackfield_storage::entity::blocked_email_domain as blocked;
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, sea_query::OnConflict};
@@ -16,6 +17,16 @@ impl Identity {
             above = one.split_once('.').map(|(_, rest)| rest);
         }
         Ok(blocked::Entity::find().filter(any).one(self.read()).await?.is_some())
+    }
+
+    /// The same, as it was a few seconds ago at most; at once where it was changed by this host.
+    pub(crate) async fn was_blocked(&self, domain: &str) -> Result<bool, IdentityError> {
+        if let Some(known) = self.0.blocked.get(domain) {
+            return Ok(known);
+        }
+        let blocked = self.is_blocked(domain).await?;
+        self.0.blocked.insert(domain.to_owned(), blocked);
+        Ok(blocked)
     }
 
     /// All of them, in order.
@@ -37,14 +48,24 @@ impl Identity {
             .on_conflict(OnConflict::column(blocked::Column::Domain).do_nothing().to_owned())
             .exec_without_returning(self.write())
             .await?;
+        self.0.blocked.invalidate_all();
         Ok(domain)
     }
 
     /// Lets a domain in again; tells whether it was blocked.
     pub async fn unblock_domain(&self, domain: &str) -> Result<bool, IdentityError> {
         let deleted = blocked::Entity::delete_by_id(kept(domain)?).exec(self.write()).await?;
+        self.0.blocked.invalidate_all();
         Ok(deleted.rows_affected > 0)
     }
+}
+
+/// What was asked about domains lately.
+pub(crate) fn asked_lately() -> moka::sync::Cache<String, bool> {
+    moka::sync::Cache::builder()
+        .max_capacity(10_000)
+        .time_to_live(std::time::Duration::from_secs(5))
+        .build()
 }
 
 /// As it is compared: `.us` and `us` are the same.

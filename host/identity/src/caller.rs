@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, response::Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jackfield_edge::PeerCred;
 use jackfield_sdk::Principal;
@@ -151,10 +151,5 @@ fn unavailable(detail: &str) -> Response {
 }
 
 pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    jackfield_edge::answer::json(status, body.to_string())
 }

@@ -8,6 +8,7 @@ use jackfield_storage::Database;
 use sea_orm::DatabaseConnection;
 
 use crate::{
+    blocked,
     cache::Cache,
     error::IdentityError,
     limits::Rates,
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) rates: Rates,
     pub(crate) mail: Arc<dyn MailService>,
     pub(crate) cache: Cache,
+    /// Whether a domain is blocked, as far as was asked lately.
+    pub(crate) blocked: moka::sync::Cache<String, bool>,
     pub(crate) seen: Seen,
     pub(crate) provider: Arc<dyn Provider>,
 }
@@ -69,6 +72,7 @@ impl Identity {
             rates: parts.rates,
             mail: parts.mail,
             cache: Cache::default(),
+            blocked: blocked::asked_lately(),
             seen: Seen::default(),
             provider: parts.provider,
         }))

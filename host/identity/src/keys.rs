@@ -6,7 +6,7 @@ use jackfield_sdk::{
     identity::{ApiKey, CreatedApiKey, NewApiKey},
     principal::{ALL, OPERATOR},
 };
-use jackfield_storage::entity::api_key;
+use jackfield_storage::entity::{api_key, person};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
@@ -114,14 +114,16 @@ impl Identity {
     pub(crate) async fn key_of(&self, hash: Hash, read_ms: i64) -> Result<Option<Known>, IdentityError> {
         let found = api_key::Entity::find()
             .filter(api_key::Column::Hash.eq(hash.to_vec()))
+            .find_also_related(person::Entity)
             .one(self.read())
             .await?;
-        let Some(row) = found.filter(|row| row.expires_ms.is_none_or(|ends| ends > read_ms)) else {
+        let alive = |row: &api_key::Model| row.expires_ms.is_none_or(|ends| ends > read_ms);
+        let Some((row, Some(person))) = found.filter(|(row, _)| alive(row)) else {
             return Ok(None);
         };
-        let Some(person) = self.who_may_come_in(&row.person).await? else {
+        if !self.may_come_in(&person).await? {
             return Ok(None);
-        };
+        }
         let asked: Vec<String> = row.scopes.split_whitespace().map(str::to_owned).collect();
         // The operator's scope is only for keys that name it.
         let scopes = if asked.is_empty() { vec![ALL.to_owned()] } else { asked };

@@ -181,19 +181,15 @@ impl Identity {
         Ok(person::Entity::find_by_id(id).one(self.read()).await?)
     }
 
-    /// Somebody who may come in now: not shut out by an operator, by what signs them in, or by the domain of their address.
-    pub(crate) async fn who_may_come_in(&self, id: &str) -> Result<Option<person::Model>, IdentityError> {
-        let Some(person) = self.person(id).await? else {
-            return Ok(None);
-        };
+    /// Whether somebody may come in now: not shut out by an operator, by what signs them in, or by the domain of their address.
+    pub(crate) async fn may_come_in(&self, person: &person::Model) -> Result<bool, IdentityError> {
         if person.disabled || person.refused_ms.is_some() {
-            return Ok(None);
+            return Ok(false);
         }
-        let blocked = match person.email.as_deref().and_then(domain) {
-            Some(domain) => self.is_blocked(domain).await?,
-            None => false,
-        };
-        Ok((!blocked).then_some(person))
+        match person.email.as_deref().and_then(domain) {
+            Some(domain) => Ok(!self.was_blocked(domain).await?),
+            None => Ok(true),
+        }
     }
 
     /// Whether somebody else has verified `local@domain`, or that with something after a `+`.

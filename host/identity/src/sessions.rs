@@ -75,14 +75,17 @@ impl Identity {
 
     /// What a cookie opens now.
     pub(crate) async fn session_of(&self, hash: Hash, read_ms: i64) -> Result<Option<Known>, IdentityError> {
-        let found = session::Entity::find_by_id(hash.to_vec()).one(self.read()).await?;
-        let Some(row) = found.filter(|row| row.ended_ms.is_none()) else {
+        let found = session::Entity::find_by_id(hash.to_vec())
+            .find_also_related(person::Entity)
+            .one(self.read())
+            .await?;
+        let Some((row, Some(person))) = found.filter(|(row, _)| row.ended_ms.is_none()) else {
             return Ok(None);
         };
         let ends_ms = self.ends(&row);
-        let Some(person) = self.who_may_come_in(&row.person).await? else {
+        if !self.may_come_in(&person).await? {
             return Ok(None);
-        };
+        }
         if ends_ms <= read_ms {
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use jackfield_edge::{ClientAddr, RouteLabel, body::Keeping};
+use jackfield_edge::{ClientAddr, RouteLabel, answer::json, body::Keeping};
 use jackfield_sdk::{descriptor::Policy, principal::CLIENT_ADDRESS};
 
 use crate::{
@@ -83,7 +83,7 @@ impl Plugins {
         let Some(generation) = &route.generation else {
             let mut response = json(
                 StatusCode::SERVICE_UNAVAILABLE,
-                &format!(
+                format!(
                     r#"{{"error":"PluginUnavailable","detail":"the plugin `{}` is not serving now"}}"#,
                     route.plugin
                 ),
@@ -131,13 +131,4 @@ fn tell_address(request: &mut Request<Body>) {
         Some(value) => headers.insert(CLIENT_ADDRESS, value),
         None => headers.remove(CLIENT_ADDRESS),
     };
-}
-
-fn json(status: StatusCode, body: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_owned()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

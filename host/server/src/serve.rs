@@ -304,7 +304,6 @@ async fn listen(
         header_read: seconds(limits.header_read),
         idle: seconds(limits.idle),
         connections: limits.connections,
-        ..EdgeSettings::default()
     });
     let layers = StackSettings {
         concurrency: limits.concurrency,

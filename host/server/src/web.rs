@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, StatusCode, header};
-use jackfield_edge::RouteLabel;
+use jackfield_edge::{RouteLabel, answer::json};
 use jackfield_identity::Identity;
 use jackfield_plugins::{HOST, RouteRow, Rules};
 use jackfield_sdk::{descriptor::Policy, principal::OPERATOR};
@@ -133,15 +133,6 @@ fn nothing_embedded(path: &str) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
-    response
-}
-
-fn json(status: StatusCode, body: &'static str) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

@@ -1,7 +1,6 @@
 //! One function per signature scheme.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
 use jackfield_sdk::{config::Secret, webhook::DigestEncoding};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -10,7 +9,22 @@ use time::OffsetDateTime;
 use super::{Refusal, fresh};
 
 /// HMAC-SHA256 over the parts one after the other. Any key length is valid for HMAC (RFC 2104 §3).
+#[cfg(feature = "aws-lc")]
 pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+    let mut context = Context::with_key(&Key::new(HMAC_SHA256, key));
+    for part in parts {
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    digest
+}
+
+/// The same where no C compiler is asked for.
+#[cfg(not(feature = "aws-lc"))]
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    use hmac::{Hmac, KeyInit, Mac};
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return [0; 32];
     };

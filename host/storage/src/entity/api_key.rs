@@ -29,8 +29,22 @@ pub struct Model {
     pub expires_ms: Option<i64>,
 }
 
-/// None: rows are asked for by what they name.
+/// What is read together.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    /// Whose it is.
+    #[sea_orm(
+        belongs_to = "super::person::Entity",
+        from = "Column::Person",
+        to = "super::person::Column::Id"
+    )]
+    Person,
+}
+
+impl Related<super::person::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Person.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}
