@@ -67,7 +67,7 @@ async fn a_vendor_that_is_down_is_not_blamed_on_who_rings() {
         .json(&json!({ "text": "x" }))
         .as_user("ann")
         .await
-        .expect(500);
+        .expect(503);
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
     assert!(!reply.text().contains("api.pager.example"), "{reply:?}");
 }

@@ -121,7 +121,7 @@ async fn two_replicas_take_turns_with_the_refresh_token_and_the_providers() {
     git.fail(Asked::Refresh, Failure::Status(503));
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     let (status, _) = git_token(&octo, 0).await;
-    assert_eq!(status, 500);
+    assert_eq!(status, 503);
     assert_eq!(octo.me().await.0, 200, "a provider's hiccup signs nobody out");
     let (status, said) = git_token(&octo, 1).await;
     assert_eq!(status, 200, "{said}: {}", site.hosts[1].log_end());

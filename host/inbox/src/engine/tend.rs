@@ -85,8 +85,11 @@ pub(super) async fn keep_sharing(core: Arc<Core>) {
             break;
         }
     }
-    // Whoever cannot say goodbye is forgotten after a while.
-    if told && let Err(error) = core.store.set_value(&own, None).await {
+    // Whoever ends without saying so is forgotten after a while.
+    if told
+        && !core.stop.is_cancelled()
+        && let Err(error) = core.store.set_value(&own, None).await
+    {
         tracing::debug!(%error, "the other replicas learn later that this one is gone");
     }
 }
