@@ -41,7 +41,7 @@ enum Task {
     Test(test::Options),
     /// Measure us beside our peers: the rows that are named, or all
     Bench(bench::Options),
-    /// What `bench` sends requests with; started by it, from a release build
+    /// What `bench` sends requests with; started by it, built as we ship
     #[command(hide = true)]
     Load(bench::LoadOptions),
     /// Format, spelling, clippy, dependencies, repository rules

@@ -1,4 +1,4 @@
-//! What the rows stand on: release builds, a scratch directory, PostgreSQL, the peers' packages.
+//! What the rows stand on: builds as we ship them, a scratch directory, PostgreSQL, the peers' packages.
 
 use std::{
     cell::OnceCell,

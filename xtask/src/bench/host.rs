@@ -1,4 +1,4 @@
-//! Our side of a row: a host from the release build with the settings we ship, on free ports and a fresh directory.
+//! Our side of a row: a host built and set up as we ship it, on free ports and a fresh directory.
 
 use std::{
     fs::File,

@@ -1,6 +1,6 @@
 //! The load generator: keep-alive connections that send a prepared request as soon as the answer to the one before is there.
 //!
-//! It is a process of its own, from a release build, so that it can be kept on another core than the server. The requests are
+//! It is a process of its own, built as the host is, so that it can be kept on another core than the server. The requests are
 //! made once; only the delivery id, 36 characters that are not signed, differs from one to the next.
 
 use std::{
