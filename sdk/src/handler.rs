@@ -40,6 +40,11 @@ impl Delivery {
 }
 
 /// What a handler takes as its last argument.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event that a handler can take",
+    label = "this handler takes it",
+    note = "take `Json<T>` (T: Deserialize), `Delivery` or `()`, or implement `FromDelivery` for it"
+)]
 pub trait FromDelivery: Sized + Send + 'static {
     /// Reads it. An error is permanent: the same bytes will not parse next time either.
     fn from_delivery(delivery: &Delivery) -> Result<Self>;
@@ -117,6 +122,7 @@ pub trait Call<'a, P, T>: Send + Sync {
     fn call(&self, plugin: &'a P, run: Run, event: T) -> Self::Future;
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, P: 'a, T, F, Fut> Call<'a, P, T> for F
 where
     F: Fn(&'a P, Run, T) -> Fut + Send + Sync,

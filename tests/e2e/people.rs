@@ -249,7 +249,16 @@ async fn what_is_revoked_on_one_replica_opens_nothing_on_the_other_a_second_late
     };
     let scratches = [Scratch::new("people-one"), Scratch::new("people-two")];
     let setup = |at: usize| Setup::plain(scratches[at].0.clone()).with("JACKFIELD_DATABASE_URL", &url);
-    let (first, second) = (setup(0).start().await, setup(1).start().await);
+    // A clock that is off hides nothing: the database's counts.
+    let second = setup(1).clock_off_by(90);
+    let (first, second) = (setup(0).start().await, second.start().await);
+    if second.setup.variables.iter().any(|(name, _)| name == "FAKETIME") {
+        assert!(
+            second.log().contains("this machine's clock is not the database's"),
+            "{}",
+            second.log()
+        );
+    }
     let ann = follow(&first, &link(&first, Some("ann@example.com")).await)
         .await
         .unwrap();

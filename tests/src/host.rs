@@ -103,6 +103,20 @@ impl Setup {
         self
     }
 
+    /// On a machine whose clock is off by `seconds`. Not without `JACKFIELD_TEST_FAKETIME`.
+    pub fn clock_off_by(self, seconds: i64) -> Self {
+        match std::env::var("JACKFIELD_TEST_FAKETIME") {
+            Ok(library) => self
+                .with("LD_PRELOAD", &library)
+                .with("FAKETIME", &format!("{seconds:+}s"))
+                .with("DONT_FAKE_MONOTONIC", "1"),
+            Err(_) => {
+                println!("on this machine's time: JACKFIELD_TEST_FAKETIME is not set; `cargo xtask test` sets it");
+                self
+            }
+        }
+    }
+
     /// Without a variable.
     pub fn without(mut self, name: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);

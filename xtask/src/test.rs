@@ -116,7 +116,8 @@ fn end_to_end(options: &Options, services: &Services, summary: &mut Summary) -> 
     prepare(&mut command, options, services);
     command
         .env("JACKFIELD_TEST_HOST_BIN", host)
-        .env("JACKFIELD_TEST_PLUGINS", libraries);
+        .env("JACKFIELD_TEST_PLUGINS", libraries)
+        .env("JACKFIELD_TEST_FAKETIME", install::faketime()?);
     if options.chaos {
         command.env("JACKFIELD_TEST_CHAOS_RELOAD_MS", "1000");
     }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::source::Source;
+use crate::{page_source::PageSource, source::Source};
 
 /// Host settings. Durations are seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Folder that is served instead of the embedded app.
     pub frontend_dir: Option<PathBuf>,
+    /// Origins beside our own that pages may load from, connect to and frame.
+    pub page_sources: Vec<PageSource>,
     /// Break-glass bearer for the admin API, at least 32 characters.
     pub operator_key: Option<String>,
     /// `plugins.toml`.
@@ -214,6 +216,7 @@ impl Default for Settings {
             public_url: None,
             trusted_proxies: Vec::new(),
             frontend_dir: None,
+            page_sources: Vec::new(),
             operator_key: None,
             plugins_file: None,
             log: "info".to_owned(),
@@ -308,6 +311,11 @@ impl Settings {
             .map(|(key, _)| key)
             .filter(|key| !LIVE.contains(&key.as_str()))
             .collect()
+    }
+
+    /// Origins beside our own that pages may use, as a policy says them.
+    pub fn page_sources(&self) -> Vec<&str> {
+        self.page_sources.iter().map(PageSource::as_str).collect()
     }
 
     /// Origins that may call.

@@ -15,20 +15,26 @@ pub struct SecurityHeaders {
 impl Default for SecurityHeaders {
     fn default() -> Self {
         Self {
-            csp: content_security_policy(&[], &[]),
+            csp: content_security_policy(&[], &[], &[]),
             https: false,
         }
     }
 }
 
-/// The policy of a page: what comes from us may run, and inline what has one of these hashes (`'sha256-…'`). No `unsafe-inline`.
-pub fn content_security_policy(scripts: &[String], styles: &[String]) -> String {
-    let mut policy = String::from(
-        "default-src 'self'; img-src 'self' data: https:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
+/// The policy of a page: what comes from us or from these `sources` may run, and inline what has one of these hashes
+/// (`'sha256-…'`). No `unsafe-inline`.
+pub fn content_security_policy(sources: &[&str], scripts: &[String], styles: &[String]) -> String {
+    let own: String = ["'self'"]
+        .iter()
+        .chain(sources)
+        .flat_map(|source| [" ", *source])
+        .collect();
+    let mut policy = format!(
+        "default-src{own}; img-src 'self' data: https:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
     );
     for (directive, hashes) in [("script-src", scripts), ("style-src", styles)] {
         if !hashes.is_empty() {
-            policy.push_str(&format!("; {directive} 'self' {}", hashes.join(" ")));
+            policy.push_str(&format!("; {directive}{own} {}", hashes.join(" ")));
         }
     }
     policy

@@ -56,10 +56,16 @@ impl Form {
 }
 
 impl File {
-    pub(crate) fn embedded(file: &Embedded) -> Self {
+    pub(crate) fn embedded(file: &Embedded, sources: &[&str]) -> Self {
         let packed = file.packed.iter();
         let packed = packed.map(|(encoding, bytes)| Form::new(file.digest, Some(*encoding), Bytes::from_static(bytes)));
-        let made = Self::with_digest(file.path, file.digest.into(), Bytes::from_static(file.plain), None);
+        let made = Self::with_digest(
+            file.path,
+            file.digest.into(),
+            Bytes::from_static(file.plain),
+            None,
+            sources,
+        );
         Self {
             packed: OnceLock::from(packed.collect::<Vec<_>>()),
             ..made
@@ -67,13 +73,19 @@ impl File {
     }
 
     /// A file that was read just now, with the compressed forms that lay beside it.
-    pub(crate) fn read(path: &str, bytes: Bytes, beside: Vec<(Encoding, Bytes)>, modified: Option<SystemTime>) -> Self {
+    pub(crate) fn read(
+        path: &str,
+        bytes: Bytes,
+        beside: Vec<(Encoding, Bytes)>,
+        modified: Option<SystemTime>,
+        sources: &[&str],
+    ) -> Self {
         let digest = hex::encode(Sha256::digest(&bytes));
         let packed = beside.into_iter();
         let packed = packed.map(|(encoding, bytes)| Form::new(&digest, Some(encoding), bytes));
         let mut packed: Vec<Form> = packed.collect();
         packed.sort_by_key(|form| form.bytes.len());
-        let mut file = Self::with_digest(path, digest.into(), bytes, modified);
+        let mut file = Self::with_digest(path, digest.into(), bytes, modified, sources);
         if !packed.is_empty() {
             file.varies = true;
             file.packed = OnceLock::from(packed);
@@ -81,11 +93,11 @@ impl File {
         file
     }
 
-    fn with_digest(path: &str, digest: Box<str>, bytes: Bytes, modified: Option<SystemTime>) -> Self {
+    fn with_digest(path: &str, digest: Box<str>, bytes: Bytes, modified: Option<SystemTime>, sources: &[&str]) -> Self {
         let kind = kind(path);
         let html = kind.as_bytes().starts_with(b"text/html");
         Self {
-            policy: html.then(|| inline::policy(&bytes)),
+            policy: html.then(|| inline::policy(&bytes, sources)),
             modified: modified.and_then(|time| {
                 let text = httpdate::fmt_http_date(time);
                 // Back from its text: the header has whole seconds, and is compared with such.

@@ -36,7 +36,7 @@ pub enum FolderError {
 }
 
 /// Every file of the folder, by its path in it. Links are followed; what is hidden is left out.
-pub(crate) fn read(folder: &Path) -> Result<HashMap<Box<str>, File>, FolderError> {
+pub(crate) fn read(folder: &Path, sources: &[&str]) -> Result<HashMap<Box<str>, File>, FolderError> {
     let cannot = |path: &Path, source| FolderError::Read {
         path: path.to_owned(),
         source,
@@ -68,7 +68,7 @@ pub(crate) fn read(folder: &Path) -> Result<HashMap<Box<str>, File>, FolderError
     }
     let files = found.iter().map(|(path, (bytes, at))| {
         let modified = std::fs::metadata(at).and_then(|meta| meta.modified()).ok();
-        let file = File::read(path, bytes.clone(), beside(&found, path), modified);
+        let file = File::read(path, bytes.clone(), beside(&found, path), modified, sources);
         (path.as_str().into(), file)
     });
     Ok(files.collect())

@@ -6,11 +6,11 @@ use http::HeaderValue;
 use jackfield_edge::content_security_policy;
 use sha2::{Digest, Sha256};
 
-/// The policy for this text.
-pub(crate) fn policy(html: &[u8]) -> HeaderValue {
+/// The policy for this text, where pages may use these `sources` too.
+pub(crate) fn policy(html: &[u8], sources: &[&str]) -> HeaderValue {
     let (scripts, styles) = hashes(html);
-    let policy = content_security_policy(&scripts, &styles);
-    // Of base64 and what we wrote: always a header.
+    let policy = content_security_policy(sources, &scripts, &styles);
+    // Of base64, origins and what we wrote: always a header.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'self'"))
 }
 
@@ -71,10 +71,14 @@ mod tests {
 
     #[test]
     fn the_policy_allows_them_and_nothing_else_inline() {
-        let policy = policy(b"<script>a()</script>");
+        let policy = policy(b"<script>a()</script>", &["https://cdn.example.com"]);
         let policy = policy.to_str().unwrap();
         assert!(
-            policy.contains(&format!("script-src 'self' {}", hash("a()"))),
+            policy.contains(&format!("script-src 'self' https://cdn.example.com {}", hash("a()"))),
+            "{policy}"
+        );
+        assert!(
+            policy.starts_with("default-src 'self' https://cdn.example.com;"),
             "{policy}"
         );
         assert!(!policy.contains("unsafe"), "{policy}");

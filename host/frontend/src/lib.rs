@@ -43,16 +43,18 @@ struct Embedded {
 static EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 impl Frontend {
-    /// What was compiled in, if anything was.
-    pub fn embedded() -> Option<Self> {
-        let files = EMBEDDED.iter().map(|file| (file.path.into(), File::embedded(file)));
+    /// What was compiled in, if anything was. Its pages may use `sources` beside what is served here.
+    pub fn embedded(sources: &[&str]) -> Option<Self> {
+        let files = EMBEDDED.iter();
+        let files = files.map(|file| (file.path.into(), File::embedded(file, sources)));
         let files: HashMap<Box<str>, File> = files.collect();
         (!files.is_empty()).then(|| Self { files: files.into() })
     }
 
     /// The files of a folder as they are now; `file.js.br`, `.zst` and `.gz` beside `file.js` are taken as its compressed forms.
-    pub fn folder(folder: &Path) -> Result<Self, FolderError> {
-        let files = folder::read(folder)?;
+    /// Its pages may use `sources` beside what is served here.
+    pub fn folder(folder: &Path, sources: &[&str]) -> Result<Self, FolderError> {
+        let files = folder::read(folder, sources)?;
         Ok(Self { files: files.into() })
     }
 

@@ -66,7 +66,7 @@ fn script() -> String {
 }
 
 fn app() -> Frontend {
-    Frontend::folder(&Folder::app().0).unwrap()
+    Frontend::folder(&Folder::app().0, &[]).unwrap()
 }
 
 type Answer = Response<Bytes>;
@@ -300,7 +300,7 @@ async fn what_a_build_compressed_is_taken() {
     let folder = Folder::app();
     folder.put("assets/app-1.js.br", "brotli, for all we know");
     folder.put("assets/app-1.js.zst", "zstd, for all we know it");
-    let app = Frontend::folder(&folder.0).unwrap();
+    let app = Frontend::folder(&folder.0, &[]).unwrap();
     app.compress();
     for (accepted, sent) in [("gzip", ""), ("gzip, zstd", "zstd"), ("zstd, br", "br")] {
         let answer = get(&app, "/assets/app-1.js", &[("accept-encoding", accepted)]).await;
@@ -316,11 +316,11 @@ async fn links_are_followed_and_hidden_folders_are_not() {
     folder.put("..2026/index.html", PAGE);
     symlink("..2026", folder.0.join("..data")).unwrap();
     symlink("..data/index.html", folder.0.join("index.html")).unwrap();
-    let app = Frontend::folder(&folder.0).unwrap();
+    let app = Frontend::folder(&folder.0, &[]).unwrap();
     assert_eq!(get(&app, "/index.html", &[]).await.body(), PAGE);
     symlink(".", folder.0.join("again")).unwrap();
     assert!(
-        matches!(Frontend::folder(&folder.0), Err(FolderError::Read { .. })),
+        matches!(Frontend::folder(&folder.0, &[]), Err(FolderError::Read { .. })),
         "a loop"
     );
 }
@@ -328,13 +328,13 @@ async fn links_are_followed_and_hidden_folders_are_not() {
 #[test]
 fn a_folder_without_an_app_is_named() {
     let folder = Folder::empty();
-    let error = Frontend::folder(&folder.0).err().unwrap();
+    let error = Frontend::folder(&folder.0, &[]).err().unwrap();
     assert!(
         matches!(&error, FolderError::NoIndex(path) if *path == folder.0),
         "{error}"
     );
     let missing = Path::new("/nowhere/at/all");
-    let error = Frontend::folder(missing).err().unwrap();
+    let error = Frontend::folder(missing, &[]).err().unwrap();
     assert!(error.to_string().contains("/nowhere/at/all") && error.to_string().contains("JACKFIELD_FRONTEND_DIR"));
 }
 
@@ -342,7 +342,7 @@ fn a_folder_without_an_app_is_named() {
 #[tokio::test]
 async fn what_was_built_is_compiled_in() {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../frontend/dist/index.html");
-    let Some(app) = Frontend::embedded() else {
+    let Some(app) = Frontend::embedded(&[]) else {
         assert!(!built.exists(), "{} is not compiled in", built.display());
         return;
     };

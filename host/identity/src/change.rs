@@ -1,7 +1,7 @@
 //! Changes that caches must hear of, on this replica and on the others.
 //!
 //! A row for each subject says when it changed last. Every replica reads the rows of the last seconds twice a second:
-//! windows that overlap, so that a transaction which commits late, or a clock that is some seconds off, hides nothing.
+//! windows that overlap, so that a transaction which commits late hides nothing. All replicas go by the database's clock.
 
 use jackfield_storage::entity::identity_change as change;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::OnConflict};

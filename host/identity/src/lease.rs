@@ -1,6 +1,6 @@
 //! One caller at a time, over all replicas: a row that says who works and until when, and a lock in this process before it.
 //!
-//! Clocks of replicas may differ by some seconds: a lease lasts that much longer than the work it is for.
+//! Replicas go by the database's clock; a lease lasts some seconds longer than the work it is for.
 
 use std::{
     collections::HashMap,

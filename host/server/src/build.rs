@@ -7,7 +7,7 @@ use jackfield_egress::{Egress, EgressSettings};
 use jackfield_identity::{
     Identity, IdentitySettings, Keycloak, KeycloakProvider, KeycloakSettings, Local, Places, Provider, Rates,
 };
-use jackfield_inbox::{clock::SystemClock, engine};
+use jackfield_inbox::{clock::StoreClock, engine};
 use jackfield_limits::{Limit, RateLimits};
 use jackfield_plugins::{Backends, Mail};
 use jackfield_sdk::http_client::HttpService;
@@ -35,8 +35,7 @@ pub(crate) fn identity_settings(settings: &Settings) -> IdentitySettings {
     }
 }
 
-pub(crate) fn rates(settings: &Settings, redis: Option<&Redis>) -> Rates {
-    let clock = Arc::new(SystemClock);
+pub(crate) fn rates(settings: &Settings, redis: Option<&Redis>, clock: Arc<StoreClock>) -> Rates {
     let limits = match redis {
         Some(redis) => RateLimits::redis(redis.clone(), clock),
         None => RateLimits::memory(clock),
@@ -112,6 +111,7 @@ pub(crate) fn backends(
     identity: &Identity,
     vault: Arc<Vault>,
     mail: Mail,
+    clock: Arc<StoreClock>,
 ) -> Result<Backends, StartError> {
     let egress = Egress::new(&EgressSettings {
         proxy: settings.egress.proxy.clone(),
@@ -140,7 +140,7 @@ pub(crate) fn backends(
         database: Arc::new(move |id| databases.of(id)),
         identity: Arc::new(identity.clone()),
         audit: Arc::new(identity.clone()),
-        clock: Arc::new(SystemClock),
+        clock,
         mail,
     })
 }

@@ -1,7 +1,7 @@
 //! From configuration to what every plugin should be: the same for `serve`, `check`, a file change and the admin API.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -40,9 +40,14 @@ pub(crate) fn plugins_file(settings: &Settings) -> Option<PathBuf> {
 /// for one of the plugins that `known` is the code of.
 pub(crate) fn sources(flags: &jackfield_config::Flags, settings: &Settings, known: &[Arc<dyn Code>]) -> Vec<PathBuf> {
     let environment = Environment::of_process();
-    let secrets = jackfield_config::secret_variables()
-        .map(str::to_owned)
-        .chain(variables(known, |field| field["x-secret"] == true))
+    let mut secrets = BTreeSet::new();
+    // The plugins' schemas are read for nobody who names no file: this runs every other second.
+    if environment.names().any(|name| name.ends_with("_FILE")) {
+        secrets.extend(jackfield_config::secret_variables().map(str::to_owned));
+        secrets.extend(variables(known, |field| field["x-secret"] == true));
+    }
+    let secrets = secrets
+        .iter()
         .filter_map(|name| environment.get(&format!("{name}_FILE")).map(PathBuf::from));
     let host = flags.config.clone().unwrap_or_else(|| PathBuf::from("jackfield.toml"));
     let plugins = settings

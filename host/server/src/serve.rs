@@ -13,22 +13,27 @@ use std::{
 use arc_swap::ArcSwap;
 use jackfield_config::{Flags, Loaded, Problem, Settings};
 use jackfield_edge::{
-    CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, stack,
+    CorsOrigins, Edge, EdgeSettings, Listener, SecurityHeaders, StackSettings, TrustedProxies, content_security_policy,
+    stack,
 };
 use jackfield_frontend::Frontend;
 use jackfield_identity::{Identity, Operators, Parts};
 use jackfield_inbox::{
-    clock::SystemClock,
+    clock::{StoreClock, SystemClock},
     engine::{Inbox, Limits},
     store::Store,
 };
 use jackfield_plugins::{ChangeError, HostMail, Mail, Plugins, Watch};
+use jackfield_sdk::host::ClockService as _;
 use jackfield_storage::{Database, DirectoryLock, OpenOptions, Redis, SqlStore, Vault};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::{announce, build, chaos, dylibs::Dylibs, logs::Logs, plan, probes, signals::Signals, watch, web, web_app};
+
+/// How far this machine's clock may be from the store's before we say so.
+const SKEW_MS: i64 = 2_000;
 
 /// The running host, as routes and background tasks share it.
 pub(crate) struct Running {
@@ -114,6 +119,8 @@ pub(crate) enum StartError {
     PluginCache(#[from] jackfield_loader::CacheError),
     #[error(transparent)]
     Frontend(#[from] jackfield_frontend::FolderError),
+    #[error("cannot ask the database for the time: {0}")]
+    Clock(jackfield_inbox::store::StoreError),
     #[error("cannot collect metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -161,7 +168,9 @@ pub(crate) async fn serve(
     }
     let store: Arc<dyn Store> = Arc::new(store);
     // 3. The base application is its probes and the admin API; both are routes in `web`.
-    let watching = Arc::new(Watch::new(Arc::new(SystemClock)));
+    let clock = Arc::new(StoreClock::of(store.as_ref()).await.map_err(StartError::Clock)?);
+    tell_of_skew(&clock);
+    let watching = Arc::new(Watch::new(Arc::clone(&clock) as _));
     let inbox = Inbox::new(
         Arc::clone(&store),
         build::engine_settings(&settings, &database),
@@ -176,18 +185,26 @@ pub(crate) async fn serve(
     let operators = Operators::new(settings.operator_key.as_deref(), uid);
     let identity = Identity::new(
         database.clone(),
-        Arc::new(SystemClock),
+        Arc::clone(&clock) as _,
         Parts {
             settings: build::identity_settings(&settings),
             places: build::places(&settings),
             operators: operators.clone(),
-            rates: build::rates(&settings, redis.as_ref()),
+            rates: build::rates(&settings, redis.as_ref(), Arc::clone(&clock)),
             mail: Arc::new(HostMail::new(mail.clone(), inbox.clone(), Arc::clone(&vault) as _)),
             provider: build::provider(&settings, &vault)?,
         },
     );
     // 5. Egress and the other host services.
-    let backends = build::backends(&settings, &database, redis.as_ref(), &identity, vault, mail.clone())?;
+    let backends = build::backends(
+        &settings,
+        &database,
+        redis.as_ref(),
+        &identity,
+        vault,
+        mail.clone(),
+        Arc::clone(&clock),
+    )?;
     // 6. Plugins.
     let limits = Limits {
         jobs: settings.inbox.jobs,
@@ -240,6 +257,7 @@ pub(crate) async fn serve(
     let serving = listen(&settings, &running, origins, &stop).await?;
     inbox.start();
     let mut background = background(&running);
+    background.spawn(keep_clock(clock, store));
     // Whoever sees that we are ready may end us.
     let signals = Signals::listen();
     running.started.store(true, Ordering::SeqCst);
@@ -260,6 +278,28 @@ async fn free_leases(store: &SqlStore) {
         Ok(jobs) => tracing::info!(jobs, "took back what the process before was running"),
         Err(error) => {
             tracing::warn!(%error, "cannot take back what the process before was running; its leases run out");
+        }
+    }
+}
+
+/// Sessions, leases and limits go by the store's clock; log lines, and whatever else this machine writes, by its own.
+fn tell_of_skew(clock: &StoreClock) {
+    let ahead_ms = SystemClock.now_ms() - clock.now_ms();
+    if ahead_ms.abs() > SKEW_MS {
+        tracing::warn!(
+            ahead_ms,
+            "this machine's clock is not the database's, which counts; look at the time service of both"
+        );
+    }
+}
+
+/// Machines drift and sleep.
+async fn keep_clock(clock: Arc<StoreClock>, store: Arc<dyn Store>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tick.tick().await;
+        if let Err(error) = clock.follow(store.as_ref()).await {
+            tracing::debug!(%error, "cannot ask the store for the time");
         }
     }
 }
@@ -311,7 +351,7 @@ async fn listen(
         origins,
         security: SecurityHeaders {
             https: settings.public_url.as_ref().is_some_and(|url| url.scheme() == "https"),
-            ..SecurityHeaders::default()
+            csp: content_security_policy(&settings.page_sources(), &[], &[]),
         },
         proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
     };
