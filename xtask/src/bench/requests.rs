@@ -112,9 +112,10 @@ impl Prepared {
     }
 }
 
-/// Unique within a run, in the form of a UUID.
+/// In the form of a UUID. Two rounds on one database are two processes, and may not send the same one.
 fn delivery_id(connection: usize, sent: u64) -> String {
-    format!("{connection:08x}-0000-4000-8000-{sent:012x}")
+    let process = std::process::id();
+    format!("{process:08x}-{connection:04x}-4000-8000-{sent:012x}")
 }
 
 #[cfg(test)]
