@@ -149,8 +149,14 @@ async fn story(database_url: Option<&str>) {
         signed.post("/api/email", new).await,
         (200, json!({ "message": "Email changed" }))
     );
-    let mails = relay.until(2).await;
-    let confirm = in_mail(&host, &mails[1], "ada@new.example");
+    // Both addresses hear of it, in either order.
+    let mut mails = relay.until(3).await.split_off(1);
+    mails.sort_by_key(|mail| mail["to"].to_string());
+    let confirm = in_mail(&host, &mails[0], "ada@new.example");
+    assert_eq!(
+        in_mail(&host, &mails[1], "ada@people.example"),
+        host.url("/settings/user")
+    );
     is_nowhere(&host, &scratch, token(&confirm)).await;
     // She stands before the gate, and these are before it.
     assert_eq!(
@@ -175,7 +181,7 @@ async fn story(database_url: Option<&str>) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert_eq!(signed.get("/api/v1/users/me").await.1["email"], "ada@new.example");
-    assert_eq!(relay.mails().len(), 2);
+    assert_eq!(relay.mails().len(), 3);
 
     trail(&host, &signed).await;
 }

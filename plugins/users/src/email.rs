@@ -70,6 +70,10 @@ pub(crate) async fn change(users: This<Users>, who: Person, body: Bytes) -> Answ
         return Err(refusal);
     }
     users.note(&who, "email.changed", format!("person:{}", who.id)).await?;
+    // Nobody who never confirmed an address is written to without having asked.
+    if let Some(old) = user.email.filter(|old| user.email_verified && *old != email) {
+        users.tell_of_change(&old).await;
+    }
     if let Err(error) = users.ask(&email, &token).await {
         tracing::error!(%error, "the address was changed and its mail is not stored");
         return Err(no_mail(

@@ -10,7 +10,7 @@ use jackfield_sdk::{mail::NewMail, prelude::*};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
-use crate::Users;
+use crate::{Users, email::ACCOUNT};
 
 /// How long a link confirms.
 const LIFE_MS: i64 = 86_400_000;
@@ -100,6 +100,14 @@ impl Users {
                 self.give_back(token).await?;
                 Err(error)
             }
+        }
+    }
+
+    /// Tells the address that was theirs before: whoever is signed in as somebody else does not take their account unseen.
+    pub(crate) async fn tell_of_change(&self, old: &str) {
+        let mail = NewMail::new(old, "email-changed").value("link", ACCOUNT);
+        if let Err(error) = self.host.mail().send(mail).await {
+            tracing::error!(%error, "the address was changed, and the one before was not told");
         }
     }
 

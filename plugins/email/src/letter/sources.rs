@@ -13,7 +13,7 @@ pub(super) struct Source {
     pub(super) after: &'static [&'static str],
 }
 
-pub(super) const SOURCES: [Source; 3] = [
+pub(super) const SOURCES: [Source; 4] = [
     Source {
         name: "sign-in-link",
         needs: &["link"],
@@ -36,6 +36,20 @@ pub(super) const SOURCES: [Source; 3] = [
         after: &[
             "The link works once{% if expires_in %}, within {{ expires_in }}{% endif %}.",
             "If you do not know what this is about, somebody has mistyped an address and you need not do anything.",
+        ],
+    },
+    Source {
+        name: "email-changed",
+        needs: &["link"],
+        may: &[],
+        subject: "Your e-mail address for {{ product }} was changed",
+        before: &[
+            "The e-mail address of your {{ product }} account was changed. What is sent to you from now on goes to the new one, this was the last mail to this one.",
+        ],
+        label: "See your account",
+        after: &[
+            "If it was you, you need not do anything.",
+            "If not, somebody else is signed in as you: end their sessions in your account, or tell whoever runs {{ product }} at once.",
         ],
     },
     Source {

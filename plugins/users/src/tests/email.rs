@@ -60,6 +60,13 @@ async fn a_new_address_is_confirmed_by_the_link_that_is_sent_to_it_once() {
             (Some("ann@new.example"), false)
         );
         let link = link(&host, "ann@new.example");
+        // The address that was hers is told.
+        let told = host.mail().remove(0).mail;
+        assert_eq!(
+            (told.to.as_str(), told.template.as_str()),
+            ("ann@example.com", "email-changed")
+        );
+        assert_eq!(told.values["link"], "/settings/user");
         // What only looks at mail uses nothing up.
         host.call(Method::HEAD, &link).await;
         assert!(!host.person("ann").unwrap().email_verified);
@@ -82,7 +89,7 @@ async fn a_new_address_is_confirmed_by_the_link_that_is_sent_to_it_once() {
         // Her own address, which is confirmed: nothing happens.
         change(&host, "ann", "ann@new.example").await.expect(200);
         assert!(host.person("ann").unwrap().email_verified);
-        assert_eq!(host.mail().len(), 1);
+        assert_eq!(host.mail().len(), 2);
     }
 }
 
@@ -90,6 +97,7 @@ async fn a_new_address_is_confirmed_by_the_link_that_is_sent_to_it_once() {
 async fn who_is_signed_in_goes_on_to_the_account() {
     let host = host(Carrier::Builtin).await;
     change(&host, "bob", "bob@new.example").await.expect(200);
+    assert_eq!(host.mail().len(), 1, "an address that nobody confirmed is not told");
     let link = link(&host, "bob@new.example");
     let reply = host.get(&link).as_user("bob").await.expect(302);
     assert_eq!(reply.header("location"), Some("/settings/user"));
