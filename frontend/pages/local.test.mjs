@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { launch, looks, open } from "./browser.mjs";
+import { launch, looks, open, shoot } from "./browser.mjs";
 import { described, NO_HOST, startHost } from "./host.mjs";
 import { startMailbox } from "./mailbox.mjs";
 import { devices, goIn, keys, reach, sessions, signedIn, signOut, terms, where } from "./walks.mjs";
@@ -62,6 +62,19 @@ describe("on its own", { skip: NO_HOST ?? false }, () => {
     await reach(site, view, "/login?error=invalid_link");
     await page.getByText("This link does not sign in any more").waitFor();
     await looks(view, "local-bad-link");
+    await view.close();
+  });
+
+  test("the description of the API is a page of its own, for whoever is signed in", async () => {
+    const { url } = await person(site.host, "reader@example.com");
+    const view = await site.view();
+    const { page } = view;
+    await page.goto(url);
+    await reach(site, view, "/settings/user");
+    await page.goto("/docs");
+    await page.getByText("/api/v1/users/me/sessions", { exact: true }).waitFor();
+    await shoot(view, "local-docs");
+    assert.deepEqual(view.faults, []);
     await view.close();
   });
 

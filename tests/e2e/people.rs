@@ -136,6 +136,19 @@ async fn the_printed_link_signs_the_owner_in_once() {
     // The owner operates this host.
     assert_eq!(owner.get("/api/admin/v1/plugins").await.0, 200);
     assert_eq!(owner.get("/openapi.json").await.0, 200);
+    for (path, status) in [
+        ("/docs", 308),
+        ("/docs/", 200),
+        ("/docs/swagger-ui-bundle.js", 200),
+        ("/docs/x.js", 404),
+    ] {
+        assert_eq!(owner.send(Method::GET, path, None).await.status(), status, "{path}");
+        assert_eq!(
+            browser().get(host.url(path)).send().await.unwrap().status(),
+            401,
+            "{path}"
+        );
+    }
 
     let answer = owner.send(Method::POST, "/api/logout", Some(json!({}))).await;
     assert!(
@@ -270,6 +283,19 @@ async fn what_is_revoked_on_one_replica_opens_nothing_on_the_other_a_second_late
     assert_eq!((status, sessions[0]["current"].as_bool()), (200, Some(true)));
     let hers = key(&first, "ann@example.com", &[]).await;
     assert_eq!(with_key(&second, &hers, "/api/v1/users/me").await, 200);
+
+    let all = second.admin("/sessions?limit=1").await;
+    let me = there.get("/api/v1/users/me").await.1;
+    let (row, id) = (&all["sessions"][0], &sessions[0]["id"]);
+    assert_eq!(
+        (&row["person"], &row["id"], &all["next_cursor"]),
+        (&me["id"], id, id),
+        "{all}"
+    );
+    let after = second
+        .admin(&format!("/sessions?cursor={}", id.as_str().unwrap()))
+        .await;
+    assert_eq!(after, json!({ "sessions": [], "next_cursor": null }));
 
     let id = sessions[0]["id"].as_str().unwrap();
     let ended = ann

@@ -47,4 +47,5 @@ pub use operator::Operators;
 pub use people::Arrival;
 pub use provider::Provider;
 pub use routes::{Local, OwnRoute};
+pub use sessions::OwnedSession;
 pub use settings::{IdentitySettings, Places};

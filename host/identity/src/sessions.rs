@@ -8,8 +8,9 @@ use jackfield_sdk::{
 use jackfield_storage::entity::{person, session};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::Expr,
+    QuerySelect, sea_query::Expr,
 };
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +27,16 @@ const USER_AGENT: usize = 300;
 const KEPT_MS: i64 = 30 * 86_400_000;
 /// Most sessions shown.
 const SHOWN: usize = 200;
+
+/// A session, as an operator may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnedSession {
+    /// Id of the person.
+    pub person: String,
+    /// Theirs.
+    #[serde(flatten)]
+    pub session: Session,
+}
 
 /// Where a sign-in comes from.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +133,25 @@ impl Identity {
         Ok(open.into_iter().take(SHOWN).map(shown).collect())
     }
 
+    /// Open sessions of everybody, each with whose it is, in the order of their ids; those after `cursor` when there is one.
+    pub async fn all_sessions(&self, cursor: Option<&str>, limit: u64) -> Result<Vec<OwnedSession>, IdentityError> {
+        let now = self.now();
+        let rows = session::Entity::find()
+            .filter(session::Column::EndedMs.is_null())
+            .filter(session::Column::SeenMs.gt(now - millis(self.0.settings.idle)))
+            .filter(session::Column::CreatedMs.gt(now - millis(self.0.settings.lifetime)))
+            .filter(session::Column::Id.gt(cursor.unwrap_or_default()))
+            .order_by_asc(session::Column::Id)
+            .limit(limit)
+            .all(self.read())
+            .await?;
+        let owned = rows.into_iter().map(|row| OwnedSession {
+            person: row.person.clone(),
+            session: shown(row),
+        });
+        Ok(owned.collect())
+    }
+
     pub(crate) async fn open_sessions(&self, person: &str) -> Result<Vec<session::Model>, IdentityError> {
         let rows = session::Entity::find()
             .filter(session::Column::Person.eq(person))
@@ -168,7 +198,7 @@ impl Identity {
     /// Ends every session of a person; gives how many.
     pub async fn end_sessions(&self, person: &str) -> Result<u64, IdentityError> {
         let mut ended = 0;
-        for session in self.sessions(person).await? {
+        for session in self.open_sessions(person).await? {
             ended += u64::from(self.end_session(person, &session.id).await?);
         }
         Ok(ended)

@@ -255,6 +255,35 @@ async fn an_ended_session_opens_nothing_here_at_once_and_elsewhere_after_a_look(
 }
 
 #[tokio::test]
+async fn operators_page_through_open_sessions_and_end_more_than_are_shown() {
+    let world = World::new().await;
+    for who in ["ann", "bob"] {
+        world.person(who).await;
+    }
+    for _ in 0..201 {
+        world.cookie("ann").await;
+    }
+    world.cookie("bob").await;
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = world.identity.all_sessions(cursor.as_deref(), 100).await.unwrap();
+        let Some(last) = page.last() else { break };
+        cursor = Some(last.session.id.clone());
+        seen.extend(page.into_iter().map(|one| (one.session.id, one.person)));
+    }
+    let ids: std::collections::BTreeSet<_> = seen.iter().map(|(id, _)| id).collect();
+    assert_eq!((seen.len(), ids.len()), (202, 202));
+    assert_eq!(seen.iter().filter(|(_, person)| person == "bob").count(), 1);
+
+    assert_eq!(world.identity.end_sessions("ann").await.unwrap(), 201);
+    let left = world.identity.all_sessions(None, 100).await.unwrap();
+    let left: Vec<_> = left.iter().map(|one| one.person.as_str()).collect();
+    assert_eq!(left, ["bob"]);
+    world.clock.advance(IdentitySettings::default().idle);
+    assert!(world.identity.all_sessions(None, 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn whoever_ends_their_own_session_loses_the_cookie_with_the_answer() {
     let world = World::new().await;
     world.person("ann").await;

@@ -24,7 +24,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::actor::Actor;
-use crate::{answer, serve::Running, show};
+use crate::{answer, docs, serve::Running, show};
 
 type Shared = State<Arc<Running>>;
 
@@ -44,6 +44,9 @@ pub(crate) fn router(running: Arc<Running>) -> Router {
         .route("/api/admin/v1/health", get(health))
         .route("/api/admin/v1/stream", get(events))
         .route("/openapi.json", get(openapi))
+        .route("/docs", get(docs::page))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{file}", get(docs::other))
         .route("/health/{plugin}", get(plugin_health));
     routes.merge(people::router()).with_state(running)
 }

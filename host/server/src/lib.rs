@@ -9,6 +9,7 @@ mod chaos;
 mod cli;
 mod commands;
 mod control;
+mod docs;
 mod dylibs;
 mod fixtures;
 mod logs;

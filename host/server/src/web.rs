@@ -137,7 +137,7 @@ fn nothing_embedded(path: &str) -> Response {
 }
 
 /// The host's own routes: method, path, who may call. What is served stands in `probes` and `admin`; a test asks for each.
-const OWN: [(&str, &str, &str); 30] = [
+const OWN: [(&str, &str, &str); 34] = [
     ("GET", "/alive", "public"),
     ("GET", "/health", "public"),
     ("GET", "/ready", "public"),
@@ -160,6 +160,7 @@ const OWN: [(&str, &str, &str); 30] = [
     ("GET", "/api/admin/v1/users/{id}/sessions", "operator"),
     ("DELETE", "/api/admin/v1/users/{id}/sessions", "operator"),
     ("DELETE", "/api/admin/v1/users/{id}/sessions/{session}", "operator"),
+    ("GET", "/api/admin/v1/sessions", "operator"),
     ("POST", "/api/admin/v1/sign-in-links", "operator"),
     ("POST", "/api/admin/v1/keys", "operator"),
     ("GET", "/api/admin/v1/audit", "operator"),
@@ -167,6 +168,9 @@ const OWN: [(&str, &str, &str); 30] = [
     ("POST", "/api/admin/v1/blocked-domains", "operator"),
     ("DELETE", "/api/admin/v1/blocked-domains/{domain}", "operator"),
     ("GET", "/openapi.json", "signed_in"),
+    ("GET", "/docs", "signed_in"),
+    ("GET", "/docs/", "signed_in"),
+    ("GET", "/docs/{file}", "signed_in"),
     ("GET", "/health/{plugin}", "operator"),
 ];
 

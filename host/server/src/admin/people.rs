@@ -28,6 +28,7 @@ pub(super) fn router() -> Router<Arc<Running>> {
         .route("/api/admin/v1/users/{id}", post(set))
         .route("/api/admin/v1/users/{id}/sessions", get(sessions).delete(end_all))
         .route("/api/admin/v1/users/{id}/sessions/{session}", delete(end))
+        .route("/api/admin/v1/sessions", get(all_sessions))
         .route("/api/admin/v1/sign-in-links", post(link))
         .route("/api/admin/v1/keys", post(key))
         .route("/api/admin/v1/audit", get(audit))
@@ -76,6 +77,25 @@ async fn set(State(running): Shared, Path(id): Path<String>, who: Actor, Json(ch
 async fn sessions(State(running): Shared, Path(id): Path<String>) -> Response {
     match running.identity.sessions(&id).await {
         Ok(sessions) => Json(sessions).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    cursor: Option<String>,
+    limit: Option<u64>,
+}
+
+async fn all_sessions(State(running): Shared, Query(page): Query<Page>) -> Response {
+    let limit = page.limit.unwrap_or(50).clamp(1, 500);
+    match running.identity.all_sessions(page.cursor.as_deref(), limit).await {
+        Ok(rows) => {
+            let last = rows.last().filter(|_| rows.len() as u64 == limit);
+            let next = last.map(|row| row.session.id.clone());
+            Json(json!({ "sessions": rows, "next_cursor": next })).into_response()
+        }
         Err(error) => refused(&error),
     }
 }

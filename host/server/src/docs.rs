@@ -1,0 +1,48 @@
+//! `/docs`: the merged OpenAPI document as a page, from files that are compiled in.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    body::Body,
+    extract::Path,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use utoipa_swagger_ui::{Config, serve};
+
+use crate::answer;
+
+static CONFIG: LazyLock<Arc<Config<'_>>> =
+    LazyLock::new(|| Arc::new(Config::new(["/openapi.json"]).persist_authorization(false)));
+
+/// Its files are named from a folder on.
+pub(crate) async fn page() -> Redirect {
+    Redirect::permanent("/docs/")
+}
+
+/// `/docs/`.
+pub(crate) async fn index() -> Response {
+    file("index.html")
+}
+
+/// A file of the page.
+pub(crate) async fn other(Path(name): Path<String>) -> Response {
+    file(&name)
+}
+
+fn file(name: &str) -> Response {
+    match serve(name, Arc::clone(&CONFIG)) {
+        Ok(Some(file)) => {
+            let mut response = Body::from(file.bytes.into_owned()).into_response();
+            if let Ok(kind) = HeaderValue::from_str(&file.content_type) {
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            }
+            response
+        }
+        Ok(None) => answer::error(StatusCode::NOT_FOUND, "NotFound", "there is no such file"),
+        Err(error) => {
+            tracing::error!(%error, name, "a file of the page /docs cannot be read");
+            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal", "the file cannot be read")
+        }
+    }
+}
