@@ -153,3 +153,23 @@ async fn a_frozen_replica_writes_nothing_late() {
     );
     assert_eq!(second.settle(&["done"], Duration::from_secs(20)).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_share_a_rate_of_jobs() {
+    let Some(pair) = Pair::new().await else { return };
+    let limited = |at: usize| pair.setup(at).with("JACKFIELD_INBOX__JOBS_PER_MINUTE", "240");
+    let (first, second) = (limited(0).start().await, limited(1).start().await);
+    // Each says every 5 s that it is there.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let begun = Instant::now();
+    let sent = (0..24).map(|at| {
+        let host = if at % 2 == 0 { &first } else { &second };
+        host.deliver(&format!("delivery-{at}"), "push", sign::push())
+    });
+    assert!(join_all(sent).await.iter().all(|status| *status == Some(200)));
+    let rows = first.settle(&["done"], Duration::from_secs(30)).await;
+    // Two a second each after two at once; each on its own would be done after 2 s.
+    let took = begun.elapsed();
+    assert_eq!(rows.len(), 24);
+    assert!(took >= Duration::from_secs(4), "{took:?}");
+}
