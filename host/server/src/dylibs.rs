@@ -1,7 +1,11 @@
 //! Plugin files that `plugins.toml` names: admitted, copied by content, loaded. `check` stops after admission: nothing of
 //! a file runs then.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use jackfield_config::PluginEntry;
 use jackfield_loader::{
@@ -9,10 +13,35 @@ use jackfield_loader::{
 };
 use jackfield_plugins::Code;
 
+use crate::stamp::Stamp;
+
 /// The files that this process has loaded.
 pub(crate) struct Dylibs {
     cache: Cache,
     images: Images,
+    /// What became of each entry's file, by plugin id, so that a change of one does not read those of all others.
+    known: Mutex<HashMap<String, Known>>,
+}
+
+struct Known {
+    looked_at: LookedAt,
+    loaded: LoadedFile,
+}
+
+/// All that decides about a file.
+#[derive(PartialEq, Eq)]
+pub(crate) struct LookedAt {
+    path: Option<PathBuf>,
+    sha256: Option<String>,
+    capabilities: Vec<String>,
+    stamp: Stamp,
+}
+
+/// A file that is loaded.
+#[derive(Clone)]
+pub(crate) struct LoadedFile {
+    pub(crate) manifest: Manifest,
+    pub(crate) code: Arc<dyn Code>,
 }
 
 impl Dylibs {
@@ -29,7 +58,21 @@ impl Dylibs {
         Ok(Self {
             cache: cache.warm(),
             images: Images::default(),
+            known: Mutex::default(),
         })
+    }
+
+    /// What an entry's file was loaded as, when nothing that decides about it has changed.
+    pub(crate) fn known(&self, id: &str, looked_at: &LookedAt) -> Option<LoadedFile> {
+        let all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(id).filter(|known| known.looked_at == *looked_at)?;
+        Some(known.loaded.clone())
+    }
+
+    /// Keeps it, when `looked_at` was seen before the file was read.
+    pub(crate) fn remember(&self, id: &str, looked_at: LookedAt, loaded: LoadedFile) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(id.to_owned(), Known { looked_at, loaded });
     }
 
     /// Loads an admitted file. What it declares must lie below its own prefix, or be granted.
@@ -42,6 +85,17 @@ impl Dylibs {
     pub(crate) fn allow_one_more(&self, id: &str) {
         self.images.allow_one_more(id);
     }
+}
+
+/// What decides about an entry's file now; none when it may change without a trace.
+pub(crate) fn look_at(entry: &PluginEntry) -> Option<LookedAt> {
+    let stamp = Stamp::of(entry.path.as_deref()?).ok().filter(Stamp::is_settled)?;
+    Some(LookedAt {
+        path: entry.path.clone(),
+        sha256: entry.sha256.as_ref().map(|(sum, _)| sum.clone()),
+        capabilities: entry.capabilities.clone().unwrap_or_default(),
+        stamp,
+    })
 }
 
 /// Decides on the file of an entry.

@@ -19,6 +19,7 @@ mod serve;
 mod show;
 mod signals;
 mod since;
+mod stamp;
 mod watch;
 mod web;
 mod web_app;

@@ -10,10 +10,10 @@ use jackfield_config::{
     Carrier, Decision, Enabled, Environment, Loaded, PluginEntry, PluginsFile, Problem, Resolved, Settings, decide,
     resolve,
 };
-use jackfield_loader::{Manifest, Refusal, Sha256};
+use jackfield_loader::{Admitted, Manifest, Refusal, Sha256};
 use jackfield_plugins::{BuiltinCode, Code, Enablement, Wanted};
 
-use crate::dylibs::{self, Dylibs};
+use crate::dylibs::{self, Dylibs, LoadedFile};
 
 /// Every plugin with its settings.
 pub(crate) struct Plan {
@@ -156,6 +156,13 @@ pub(crate) fn plan(settings: &Settings, dylibs: Option<&Dylibs>) -> Result<Plan,
     Ok(planning.plan)
 }
 
+/// What there is of an entry's file.
+enum Found {
+    /// It was loaded before, and is the same.
+    Loaded(LoadedFile),
+    Admitted(Admitted),
+}
+
 /// A plan being made.
 struct Planning<'f> {
     file: &'f PluginsFile,
@@ -193,25 +200,36 @@ impl Planning<'_> {
                 suggestion: None,
             });
         }
-        let admitted = match dylibs::admitted(id, entry) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(id, entry, &refusal, Resolved::default(), capabilities, dylibs),
+        // Before it is read.
+        let looked_at = dylibs.and_then(|_| dylibs::look_at(entry));
+        let known = looked_at.as_ref().and_then(|now| dylibs?.known(id, now));
+        let (manifest, found) = match known {
+            Some(loaded) => (loaded.manifest.clone(), Found::Loaded(loaded)),
+            None => match dylibs::admitted(id, entry) {
+                Ok(admitted) => (admitted.candidate().manifest().clone(), Found::Admitted(admitted)),
+                Err(refusal) => return self.refuse(id, entry, &refusal, Resolved::default(), capabilities, dylibs),
+            },
         };
-        let manifest = admitted.candidate().manifest();
-        let schema = dylibs::schema(manifest);
+        let schema = dylibs::schema(&manifest);
         self.plan.manifests.insert(id.to_owned(), manifest.clone());
         let resolved = resolve(id, &self.file.file, &schema, Some(entry), &self.environment);
         let enablement = self.decided(decide(Some(entry), &resolved));
         let (Enablement::Enabled(reason), Some(loading)) = (&enablement, dylibs) else {
             return self.want(id, None, enablement, resolved, capabilities);
         };
-        match loading.load(admitted, &capabilities) {
-            Ok(code) => {
-                let enablement = validated(code.as_ref(), &resolved, reason.clone(), &mut self.plan.problems);
-                self.want(id, Some(code), enablement, resolved, capabilities);
-            }
-            Err(refusal) => self.refuse(id, entry, &refusal, resolved, capabilities, dylibs),
+        let code = match found {
+            Found::Loaded(loaded) => loaded.code,
+            Found::Admitted(admitted) => match loading.load(admitted, &capabilities) {
+                Ok(code) => code,
+                Err(refusal) => return self.refuse(id, entry, &refusal, resolved, capabilities, dylibs),
+            },
+        };
+        if let Some(looked_at) = looked_at {
+            let code = Arc::clone(&code);
+            loading.remember(id, looked_at, LoadedFile { manifest, code });
         }
+        let enablement = validated(code.as_ref(), &resolved, reason.clone(), &mut self.plan.problems);
+        self.want(id, Some(code), enablement, resolved, capabilities);
     }
 
     /// A file that is not loaded harms nobody else: to a host that starts it is a state, to `check` a problem.

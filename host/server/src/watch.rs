@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -20,7 +19,7 @@ use notify::{
 };
 use tokio::sync::mpsc;
 
-use crate::{plan, serve::Running};
+use crate::{plan, serve::Running, stamp::Stamp};
 
 const POLL: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(300);
@@ -35,8 +34,8 @@ enum Mark {
     Nothing,
     /// Of text: all of it.
     Text(Vec<u8>),
-    /// Of a plugin's file, which is large: device, inode, length, and the times of its last write and change in nanoseconds.
-    Stamp([u64; 3], [i128; 2]),
+    /// Of a plugin's file, which is large.
+    Stamp(Stamp),
 }
 
 /// By file.
@@ -115,7 +114,7 @@ fn applied(running: &Running) {
 async fn still(running: &Running, seen: &Marks) -> Marks {
     let mut now = marks(running);
     for _ in 0..LOOKS {
-        let writing = |mark: &Mark| matches!(mark, Mark::Stamp(..));
+        let writing = |mark: &Mark| matches!(mark, Mark::Stamp(_));
         if !differing(seen, &now).any(writing) {
             break;
         }
@@ -145,17 +144,10 @@ fn marks(running: &Running) -> Marks {
         (path, mark)
     });
     let files = plan::plugin_files(settings).into_iter().map(|path| {
-        let mark = stamp(&path).unwrap_or(Mark::Nothing);
+        let mark = Stamp::of(&path).map_or(Mark::Nothing, Mark::Stamp);
         (path, mark)
     });
     texts.chain(files).collect()
-}
-
-fn stamp(path: &Path) -> std::io::Result<Mark> {
-    let of = std::fs::metadata(path)?;
-    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let times = [nanos(of.mtime(), of.mtime_nsec()), nanos(of.ctime(), of.ctime_nsec())];
-    Ok(Mark::Stamp([of.dev(), of.ino(), of.size()], times))
 }
 
 fn watch_parents<'p>(
