@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod backup;
 mod canary;
 mod carrier;
 mod configuration;

@@ -83,6 +83,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MigrateCommand,
     },
+    /// Copy an embedded installation (SQLite) into an archive, while it runs or not
+    Backup {
+        /// The archive to make, as `jackfield.tar.gz`
+        file: PathBuf,
+    },
     /// Shell completions
     Completions {
         /// bash, elvish, fish, powershell or zsh

@@ -1,6 +1,7 @@
 //! What each command does: one file per command, this one picks it.
 
 mod admin;
+mod backup;
 mod check;
 mod deliveries;
 mod dev;
@@ -92,6 +93,7 @@ pub(crate) async fn run() -> u8 {
         Command::Routes => report(routes::routes(&loaded, as_json).await),
         Command::Openapi => report(openapi(&loaded).await),
         Command::Admin { command } => report(admin::admin(&loaded, command, as_json).await),
+        Command::Backup { file } => report(backup::backup(&loaded, &file, as_json).await),
         Command::Migrate { command } => report(migrate::migrate(&loaded, command, as_json).await),
         Command::Plugin {
             command: PluginCommand::Dev(options),
@@ -122,6 +124,12 @@ fn database_exists(loaded: &Loaded) -> bool {
         .is_none_or(|path| std::path::Path::new(path).exists())
 }
 
+fn no_database(loaded: &Loaded) -> Failure {
+    let data_dir = loaded.settings.data_dir.display();
+    format!("there is no database yet in `{data_dir}`; `jackfield serve` makes it, JACKFIELD_DATA_DIR says where")
+        .into()
+}
+
 /// The store itself: listings work beside a running host and without one.
 async fn open_store(loaded: &Loaded) -> Result<SqlStore, Failure> {
     let options = OpenOptions {
@@ -130,11 +138,7 @@ async fn open_store(loaded: &Loaded) -> Result<SqlStore, Failure> {
         ..OpenOptions::default()
     };
     if !database_exists(loaded) {
-        let data_dir = loaded.settings.data_dir.display();
-        return Err(format!(
-            "there is no database yet in `{data_dir}`; `jackfield serve` makes it, JACKFIELD_DATA_DIR says where"
-        )
-        .into());
+        return Err(no_database(loaded));
     }
     Ok(SqlStore::new(
         Database::open(&loaded.settings.database(), &options).await?,

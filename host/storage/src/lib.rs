@@ -10,6 +10,7 @@ mod pubsub;
 mod redis;
 mod redis_pubsub;
 mod redis_script;
+mod snapshot;
 mod sql;
 mod store;
 #[cfg(test)]
@@ -24,5 +25,6 @@ pub use plugin_database::{PluginDatabases, PluginMigrationError};
 pub use pubsub::MemoryPubSub;
 pub use redis::{Redis, RedisError};
 pub use redis_script::RedisScript;
+pub use snapshot::{SnapshotError, snapshot};
 pub use store::SqlStore;
 pub use vault::{KeyRing, KeyRingError, Vault};
