@@ -313,6 +313,8 @@ async fn more_at_once_than_the_cap_are_shed_with_a_time_to_come_back() {
             begun.elapsed() < Duration::from_secs(10),
             "four of four places are taken, and nobody is shed"
         );
+        // Our own question may have had the place that one of the four came for.
+        open.push(connect(&address, &half_open()).await.unwrap());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(host.deliver("shed", "push", sign::push()).await, Some(503));
