@@ -164,7 +164,7 @@ async fn two_replicas_share_a_rate_of_jobs() {
     let begun = Instant::now();
     let sent = (0..24).map(|at| {
         let host = if at % 2 == 0 { &first } else { &second };
-        host.deliver(&format!("delivery-{at}"), "push", sign::push())
+        async move { host.deliver(&format!("delivery-{at}"), "push", sign::push()).await }
     });
     assert!(join_all(sent).await.iter().all(|status| *status == Some(200)));
     let rows = first.settle(&["done"], Duration::from_secs(30)).await;
