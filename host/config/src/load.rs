@@ -60,6 +60,9 @@ pub fn secret_variables() -> impl Iterator<Item = &'static str> {
         .chain(["DB_PASS", "REDIS_PASSWORD"])
 }
 
+/// Numbers that have no default to tell so.
+const NUMBERS: [&str; 2] = ["inbox.jobs_per_minute", "inbox.tenant_jobs_per_minute"];
+
 /// Merges all sources; every problem is reported, not only the first. `of_plugins` are variables that plugins read; those that
 /// begin with `JACKFIELD_` are no misspelt settings of the host.
 pub fn load(flags: &Flags, environment: &Environment, of_plugins: &[String]) -> Result<Loaded, Vec<Problem>> {
@@ -209,7 +212,11 @@ fn from_environment(
     problems: &mut Vec<Problem>,
 ) {
     let mut set = |key: &str, text: &str, variable: &str| {
-        let value = read_as(defaults.pointer(&format!("/{}", key.replace('.', "/"))), text);
+        let default = defaults.pointer(&format!("/{}", key.replace('.', "/")));
+        let value = match default {
+            _ if NUMBERS.contains(&key) => number(text),
+            default => read_as(default, text),
+        };
         values.insert(key.to_owned(), (value, Source::Variable(variable.to_owned())));
     };
     let secret = |name: &str, problems: &mut Vec<Problem>| match environment.secret(name) {
@@ -319,9 +326,7 @@ fn read_as(default: Option<&serde_json::Value>, text: &str) -> serde_json::Value
             "0" | "false" | "no" | "off" => false.into(),
             _ => text.into(),
         },
-        Some(Json::Number(_)) => {
-            serde_json::from_str::<serde_json::Number>(text).map_or_else(|_| text.into(), Json::Number)
-        }
+        Some(Json::Number(_)) => number(text),
         Some(Json::Array(_)) => text
             .split(',')
             .map(str::trim)
@@ -330,6 +335,11 @@ fn read_as(default: Option<&serde_json::Value>, text: &str) -> serde_json::Value
             .collect(),
         _ => text.into(),
     }
+}
+
+/// A number, or the text that was to be one.
+fn number(text: &str) -> serde_json::Value {
+    serde_json::from_str::<serde_json::Number>(text).map_or_else(|_| text.into(), serde_json::Value::Number)
 }
 
 fn wrong_type(error: &Error, values: &BTreeMap<String, (serde_json::Value, Source)>) -> Problem {

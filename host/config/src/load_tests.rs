@@ -57,6 +57,25 @@ fn the_references_names_work() {
 }
 
 #[test]
+fn numbers_without_a_default_are_read_from_the_environment_too() {
+    let loaded = env([
+        ("JACKFIELD_INBOX__JOBS_PER_MINUTE", "240"),
+        ("JACKFIELD_INBOX__TENANT_JOBS_PER_MINUTE", "60"),
+        ("JACKFIELD_OPERATOR_KEY", "00000000000000000000000000000000"),
+    ])
+    .unwrap();
+    let inbox = &loaded.settings.inbox;
+    assert_eq!(
+        [inbox.jobs_per_minute, inbox.tenant_jobs_per_minute].map(|rate| rate.map(std::num::NonZeroU32::get)),
+        [Some(240), Some(60)]
+    );
+    for bad in ["0", "-1", "many"] {
+        let problems = env([("JACKFIELD_INBOX__JOBS_PER_MINUTE", bad)]).unwrap_err();
+        assert_eq!(problems[0].key, "inbox.jobs_per_minute", "{bad}: {problems:?}");
+    }
+}
+
+#[test]
 fn the_references_keycloak_signs_in() {
     let loaded = env([
         ("KEYCLOAK_SERVER_URL", "http://keycloak:8080/"),
