@@ -150,6 +150,14 @@ async fn the_printed_link_signs_the_owner_in_once() {
         );
     }
 
+    let page = owner.send(Method::GET, "/docs/swagger-initializer.js", None).await;
+    let page = page.text().await.unwrap();
+    assert!(page.contains("/openapi.json"), "{page}");
+    assert!(
+        page.contains(r#""validatorUrl": "none""#),
+        "another host is asked: {page}"
+    );
+
     let answer = owner.send(Method::POST, "/api/logout", Some(json!({}))).await;
     assert!(
         answer.headers()[header::SET_COOKIE]

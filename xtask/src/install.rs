@@ -249,18 +249,22 @@ fn wheel(program: &str, package: &str, version: &str) -> Result<Option<PathBuf>>
     Ok(Some(binary))
 }
 
-/// The library that shows a process another time: of the package `faketime`.
-pub(crate) fn faketime() -> Result<PathBuf> {
+/// The library that shows a process another time, of the package `faketime`. None where there is none to be had: what needs it
+/// then goes by this machine's time, and says so.
+pub(crate) fn faketime() -> Option<PathBuf> {
     let place = || {
         let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-        let files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
-        files.into_iter().find(|file| file.is_file())
+        let folders = folders.map(|folder| folder.path()).chain(["/usr/lib64".into()]);
+        let mut files = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
+        files.find(|file| file.is_file())
     };
     if let Some(found) = place() {
-        return Ok(found);
+        return Some(found);
     }
-    apt("faketime")?;
-    place().context("the package brought no `libfaketime.so.1`; install faketime by hand")
+    if let Err(error) = apt("faketime") {
+        println!("no other clocks in the tests: {error:#}");
+    }
+    place()
 }
 
 /// `valgrind`.

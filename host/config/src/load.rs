@@ -212,10 +212,10 @@ fn from_environment(
     problems: &mut Vec<Problem>,
 ) {
     let mut set = |key: &str, text: &str, variable: &str| {
-        let default = defaults.pointer(&format!("/{}", key.replace('.', "/")));
-        let value = match default {
-            _ if NUMBERS.contains(&key) => number(text),
-            default => read_as(default, text),
+        let value = if NUMBERS.contains(&key) {
+            number(text)
+        } else {
+            read_as(defaults.pointer(&format!("/{}", key.replace('.', "/"))), text)
         };
         values.insert(key.to_owned(), (value, Source::Variable(variable.to_owned())));
     };

@@ -12,15 +12,6 @@ pub struct SecurityHeaders {
     pub https: bool,
 }
 
-impl Default for SecurityHeaders {
-    fn default() -> Self {
-        Self {
-            csp: content_security_policy(&[], &[], &[]),
-            https: false,
-        }
-    }
-}
-
 /// The policy of a page: what comes from us or from these `sources` may run, and inline what has one of these hashes
 /// (`'sha256-…'`). No `unsafe-inline`.
 pub fn content_security_policy(sources: &[&str], scripts: &[String], styles: &[String]) -> String {

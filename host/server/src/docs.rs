@@ -1,20 +1,25 @@
 //! `/docs`: the merged OpenAPI document as a page, from files that are compiled in.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     body::Body,
     extract::Path,
     response::{IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use jackfield_edge::content_security_policy;
 use utoipa_swagger_ui::{Config, serve};
 
 use crate::answer;
 
-static CONFIG: LazyLock<Arc<Config<'_>>> =
-    LazyLock::new(|| Arc::new(Config::new(["/openapi.json"]).persist_authorization(false)));
+/// Without the badge that has another host check the document.
+static CONFIG: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::new(["/openapi.json"]).validator_url("none")));
 
 /// The one style that its script writes into the page, as vendored.
 const STYLE: &str = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='";
@@ -42,7 +47,11 @@ pub(crate) async fn other(Path(name): Path<String>) -> Response {
 fn file(name: &str) -> Response {
     match serve(name, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => {
-            let mut response = Body::from(file.bytes.into_owned()).into_response();
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            };
+            let mut response = Body::from(bytes).into_response();
             response
                 .headers_mut()
                 .insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());

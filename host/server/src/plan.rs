@@ -220,14 +220,16 @@ impl Planning<'_> {
         let code = match found {
             Found::Loaded(loaded) => loaded.code,
             Found::Admitted(admitted) => match loading.load(admitted, &capabilities) {
-                Ok(code) => code,
+                Ok(code) => {
+                    if let Some(looked_at) = looked_at {
+                        let code = Arc::clone(&code);
+                        loading.remember(id, looked_at, LoadedFile { manifest, code });
+                    }
+                    code
+                }
                 Err(refusal) => return self.refuse(id, entry, &refusal, resolved, capabilities, dylibs),
             },
         };
-        if let Some(looked_at) = looked_at {
-            let code = Arc::clone(&code);
-            loading.remember(id, looked_at, LoadedFile { manifest, code });
-        }
         let enablement = validated(code.as_ref(), &resolved, reason.clone(), &mut self.plan.problems);
         self.want(id, Some(code), enablement, resolved, capabilities);
     }

@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -44,10 +45,12 @@ pub(super) async fn backup(loaded: &Loaded, file: &Path, as_json: bool) -> Resul
     let ring = settings.data_dir.join(KEYRING);
     let has_ring = settings.keyring.is_none() && ring.exists();
     if has_ring {
-        std::fs::copy(&ring, scratch.0.join(KEYRING))?;
+        std::fs::copy(&ring, scratch.0.join(KEYRING))
+            .map_err(|error| format!("cannot copy the key ring {}: {error}", ring.display()))?;
         names.push(KEYRING.to_owned());
     }
-    let bytes = pack(&scratch.0, &names, file)?;
+    let bytes =
+        pack(&scratch.0, &names, file).map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
     if as_json {
         output::json(&json!({ "file": file, "bytes": bytes, "holds": names }));
     } else {
@@ -87,12 +90,17 @@ fn pack(folder: &Path, names: &[String], file: &Path) -> io::Result<u64> {
         .create_new(true)
         .mode(0o600)
         .open(&unfinished)?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let mut archive = tar::Builder::new(GzEncoder::new(archive, Compression::fast()));
     for name in names {
         let mut content = File::open(folder.join(name))?;
         let mut header = tar::Header::new_gnu();
         header.set_size(content.metadata()?.len());
         header.set_mode(0o600);
+        header.set_mtime(now);
         archive.append_data(&mut header, name, &mut content)?;
     }
     let archive = archive.into_inner()?.finish()?;

@@ -44,7 +44,7 @@ pub(super) const SOURCES: [Source; 4] = [
         may: &[],
         subject: "Your e-mail address for {{ product }} was changed",
         before: &[
-            "The e-mail address of your {{ product }} account was changed. What is sent to you from now on goes to the new one, this was the last mail to this one.",
+            "The e-mail address of your {{ product }} account was changed. What is sent to you from now on goes to the new one; this is the last mail to this one.",
         ],
         label: "See your account",
         after: &[
